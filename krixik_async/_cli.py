@@ -1,0 +1,100 @@
+"""The command line: thin commands over the public API; heavy imports only in the command in need.
+
+Exit status: 0 done, 1 it could not be done (one line on stderr says why), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import click
+
+from krixik_async._version import __version__
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="krixik-async")
+def cli() -> None:
+    """Work with Krixik pipelines, and run a server to try them on."""
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8642,
+    show_default=True,
+    help="Port to listen on; 0 picks a free one.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    default=Path("krixik-data"),
+    show_default=True,
+    help="Folder for records and files, made if missing. One server at a time may use it.",
+)
+@click.option(
+    "--api-key",
+    "api_keys",
+    multiple=True,
+    metavar="KEY",
+    help="Key of an account; repeat it for more. Without one, a key is made up and shown.",
+)
+@click.option(
+    "--min-module-seconds",
+    type=float,
+    default=0.0,
+    metavar="S",
+    help="For tests and demos: let each module take at least this long.",
+)
+@click.option(
+    "--ticket-seconds",
+    type=float,
+    default=60.0,
+    show_default=True,
+    metavar="S",
+    help="For tests and demos: life of a record whose file is not uploaded.",
+)
+def serve(
+    host: str,
+    port: int,
+    data_dir: Path,
+    api_keys: tuple[str, ...],
+    min_module_seconds: float,
+    ticket_seconds: float,
+) -> None:
+    """Run the embedded Krixik-compatible server until Ctrl-C.
+
+    When it accepts connections it prints one line on stdout, "krixik-async server ready on URL".
+    Records and files survive a restart with the same --data-dir.
+    """
+    from krixik_async.server import ServerSettings
+    from krixik_async.server._serving import CannotServe
+    from krixik_async.server._serving import serve as serve_until_stopped
+
+    if not api_keys:
+        api_keys = (str(uuid.uuid4()),)
+        click.echo(
+            f"No --api-key was given. For this run the key is {api_keys[0]}; "
+            "give it with --api-key next time to see the same files.",
+            err=True,
+        )
+    try:
+        settings = ServerSettings(
+            data_dir=data_dir,
+            api_keys=api_keys,
+            min_module_seconds=min_module_seconds,
+            ticket_seconds=ticket_seconds,
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    try:
+        serve_until_stopped(settings, host=host, port=port, ready=_announce)
+    except CannotServe as error:
+        raise click.ClickException(error.message) from error
+
+
+def _announce(url: str) -> None:
+    click.echo(f"krixik-async server ready on {url}")

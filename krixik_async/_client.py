@@ -1,0 +1,330 @@
+"""The client: owns the resources, wires the rooms together, closes them."""
+
+from __future__ import annotations
+
+import os
+import random
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, Unpack
+
+import anyio
+import attrs
+
+from krixik_async import _wire
+from krixik_async._clock import Clock, LoopClock
+from krixik_async._config import Settings, make_config, read_credentials
+from krixik_async._errors import (
+    AuthenticationError,
+    InvalidArgument,
+    InvalidArgumentType,
+    KrixikError,
+)
+from krixik_async._job import Job, as_completed, as_list, wait_for
+from krixik_async._models import FileRecord, JobRef, ResetResult
+from krixik_async._offload import Offload, ThreadOffload
+from krixik_async._pipeline import Pipeline
+from krixik_async._polling import Scheduler
+from krixik_async._results import WaitResult, read_token
+from krixik_async._selectors import MAX_FILES
+from krixik_async._session import Session
+from krixik_async._tasks import TaskSet
+from krixik_async._transport import InProcessTransport, Transport, TransportSettings
+from krixik_async._validation import kind_of
+from krixik_async._waiting import AsCompleted, OnUpdate, Poll, ReturnWhen
+
+if TYPE_CHECKING:
+    import httpx
+
+# How many deletions of a reset are in flight.
+RESET_AT_A_TIME = 16
+# The embedded server in process: any key would do, and nothing is listening at the address.
+LOCAL_KEY = "00000000-0000-4000-8000-000000000000"
+LOCAL_URL = "http://krixik.local"
+
+
+class Krixik:
+    """Be one account's connection to Krixik: an async context manager that makes pipelines.
+
+    `api_key` and `api_url` are required; see `from_env` and `local` for the other two ways in.
+    Settings, all optional: `max_in_flight` (64) bounds the requests under way and `rate_limit`
+    (requests per second, default none) what is sent over time, both over everything the client
+    sends; `attempts` (4) is tries a call, `backoff_s` (0.5) and `backoff_cap_s` (30) bound the
+    random pause between them; `connect_timeout_s` is 10; `attempt_timeout_s` overrides each call's
+    own bound. `http_client`, an `httpx.AsyncClient`, replaces the default transport (for proxies,
+    certificates, hooks, respx) and stays the caller's to close; `http_transport`, an
+    `httpx.AsyncBaseTransport`, replaces it too and is closed with the client. `clock`, `offload`
+    and `rng` are for virtual time and repeatable tests.
+
+    Does no I/O before the first call and holds no global state: any number of clients and accounts
+    live in one process, each on the event loop of its first call. Runs on asyncio and trio. May be
+    opened in one task and closed in another. Raises InvalidArgument for settings out of range.
+    """
+
+    _session: Session | None = None
+    _closed = False
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        api_url: str,
+        http_client: httpx.AsyncClient | None = None,
+        http_transport: httpx.AsyncBaseTransport | None = None,
+        clock: Clock | None = None,
+        offload: Offload | None = None,
+        rng: random.Random | None = None,
+        **settings: Unpack[Settings],
+    ) -> None:
+        if http_client is not None and http_transport is not None:
+            raise InvalidArgument("http_client and http_transport were both given: give one")
+        self._config = make_config(api_key, api_url, settings)
+        clock = LoopClock() if clock is None else clock
+        offload = ThreadOffload() if offload is None else offload
+        # Seeded by the system: retries of many processes must not march in step.
+        rng = random.Random() if rng is None else rng
+        tasks = TaskSet()
+        transport = Transport(
+            TransportSettings(**attrs.asdict(self._config)),
+            clock=clock,
+            offload=offload,
+            rng=rng,
+            tasks=tasks,
+            http_client=http_client,
+            http_transport=http_transport,
+        )
+        scheduler = Scheduler(clock=clock, tasks=tasks, max_looks=self._config.max_in_flight)
+        self._session = Session(transport, scheduler, tasks, clock, offload, rng)
+
+    @classmethod
+    def from_env(
+        cls,
+        *,
+        api_key: str | None = None,
+        api_url: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        dotenv_path: str | os.PathLike[str] | None = None,
+        **settings: Unpack[Settings],
+    ) -> Self:
+        """Make a client of KRIXIK_API_KEY and KRIXIK_API_URL.
+
+        Looked up in this order: argument, KRIXIK_*, MY_* (MY_API_KEY, MY_API_URL), and the same
+        names in `.env` in the working folder. `environ` and `dotenv_path` stand in for the
+        process's own. Raises InvalidArgument naming the variables if one is found nowhere.
+        """
+        key, url = read_credentials(api_key, api_url, environ=environ, dotenv_path=dotenv_path)
+        return cls(api_key=key, api_url=url, **settings)
+
+    @classmethod
+    def local(
+        cls,
+        data_dir: str | os.PathLike[str] | None = None,
+        *,
+        min_module_seconds: float = 0.0,
+        clock: Clock | None = None,
+        offload: Offload | None = None,
+        rng: random.Random | None = None,
+        **settings: Unpack[Settings],
+    ) -> Self:
+        """Make a client on an embedded server inside this process: no account, no socket.
+
+        Without `data_dir` everything lives in a temporary folder that goes with the client; with
+        it the files last, and a second opener of the same folder gets a clear error.
+        `min_module_seconds` makes each module take at least that long, for trying out waits.
+        Raises MissingExtra without `pip install "krixik-async[server]"`.
+        """
+        from krixik_async.server import ServerSettings, create_app
+
+        server = ServerSettings(
+            data_dir=data_dir, api_keys=(LOCAL_KEY,), min_module_seconds=min_module_seconds
+        )
+        app = create_app(server, clock=clock, offload=offload, compute=offload)
+        return cls(
+            api_key=LOCAL_KEY,
+            api_url=LOCAL_URL,
+            http_transport=InProcessTransport(app, tasks=TaskSet()),
+            clock=clock,
+            offload=offload,
+            rng=rng,
+            **settings,
+        )
+
+    # --- life --------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End what is under way and close the connections, within 5 s. Idempotent.
+
+        Jobs on the service go on; waits of this client raise ClientClosed. Safe to call from a
+        cancelled task and from another task than the one that opened the client.
+        """
+        self._closed = True
+        if self._session is not None:
+            await self._session.aclose()
+
+    def __del__(self) -> None:
+        session = self._session
+        if session is not None and not self._closed and session.transport.statistics.requests:
+            warnings.warn(
+                f"{self!r} was dropped open: use `async with` or `await krixik.aclose()`",
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open"
+        return f"<Krixik {self._config.api_url} ({state})>"
+
+    @property
+    def _opened(self) -> Session:
+        assert self._session is not None
+        return self._session
+
+    # --- calls -------------------------------------------------------------------------------
+
+    async def check_in(self) -> None:
+        """Ask the service whether the api key is good (`/cli-checkin`).
+
+        Raises AuthenticationError if it is not. Idempotent, cancel-safe.
+        """
+        await self._opened.transport.call(_wire.CheckIn(), _wire.read_check_in)
+
+    def create_pipeline(self, *, name: str, module_chain: Sequence[str]) -> Pipeline:
+        """Make a pipeline object; the name and the chain are checked here, nothing is sent.
+
+        `name` has 1 to 64 characters, `module_chain` 1 to 10 module names whose neighbours fit.
+        Raises InvalidArgument naming the pair that does not, or the nearest name.
+        """
+        return Pipeline(self._opened, name, module_chain)
+
+    async def wait_until_complete(
+        self,
+        jobs: Job | JobRef | Iterable[Job | JobRef],
+        *,
+        timeout: float | None = None,
+        return_when: ReturnWhen = "all",
+        on_update: OnUpdate | None = None,
+        poll: Poll | None = None,
+        raise_on_failure: bool = False,
+    ) -> WaitResult:
+        """Wait for jobs of any of this account's pipelines; see `Pipeline.wait_until_complete`."""
+        return await wait_for(
+            self._opened,
+            _refs(jobs),
+            timeout=timeout,
+            return_when=return_when,
+            on_update=on_update,
+            poll=poll,
+            raise_on_failure=raise_on_failure,
+        )
+
+    def as_completed(
+        self,
+        jobs: Job | JobRef | Iterable[Job | JobRef],
+        *,
+        timeout: float | None = None,
+        on_update: OnUpdate | None = None,
+        poll: Poll | None = None,
+    ) -> AsCompleted:
+        """Iterate over outcomes of jobs of any pipeline; see `Pipeline.as_completed`."""
+        return as_completed(
+            self._opened, _refs(jobs), timeout=timeout, on_update=on_update, poll=poll
+        )
+
+    async def resume(
+        self,
+        token: str,
+        *,
+        timeout: float | None = None,
+        return_when: ReturnWhen = "all",
+        on_update: OnUpdate | None = None,
+        poll: Poll | None = None,
+        raise_on_failure: bool = False,
+    ) -> WaitResult:
+        """Go on waiting for the jobs of a `WaitResult.resume_token`, in any process.
+
+        Arguments and result as `Pipeline.wait_until_complete`. Raises InvalidArgument for a text
+        that is no token. Idempotent, cancel-safe.
+        """
+        return await self.wait_until_complete(
+            read_token(token),
+            timeout=timeout,
+            return_when=return_when,
+            on_update=on_update,
+            poll=poll,
+            raise_on_failure=raise_on_failure,
+        )
+
+    async def reset_pipeline(self, pipeline: Pipeline) -> ResetResult:
+        """Delete every finished file of the pipeline, however many; files in work stay.
+
+        Concurrent; a file that cannot be deleted is named in `.failures` with its error and does
+        not stop the others. Raises AuthenticationError and what `list` raises. Idempotent;
+        cancelled, some files are deleted and some are not.
+        """
+        if not isinstance(pipeline, Pipeline):
+            raise InvalidArgumentType(
+                f"pipeline is {kind_of(pipeline)} but must be a Pipeline, as create_pipeline gives"
+            )
+        deleted: list[str] = []
+        failures: dict[str, KrixikError] = {}
+        while True:
+            found = await pipeline.list(symbolic_directory_paths=["/*"], max_files=MAX_FILES[1])
+            left = [record for record in found if record.file_id not in failures]
+            if not left:
+                return ResetResult(
+                    pipeline=pipeline.name, deleted=tuple(deleted), failures=failures
+                )
+            await _delete_all(pipeline, left, deleted, failures)
+
+
+async def _delete_all(
+    pipeline: Pipeline,
+    records: Iterable[FileRecord],
+    deleted: list[str],
+    failures: dict[str, KrixikError],
+) -> None:
+    waiting = iter(records)
+    rejected: list[AuthenticationError] = []
+
+    async def work() -> None:
+        for record in waiting:
+            if rejected:
+                return
+            try:
+                await pipeline.delete(file_id=record.file_id)
+                deleted.append(record.file_id)
+            except AuthenticationError as error:
+                rejected.append(error)
+            except KrixikError as error:
+                failures[record.file_id] = error
+
+    async with anyio.create_task_group() as group:
+        for _ in range(RESET_AT_A_TIME):
+            group.start_soon(work)
+    if rejected:
+        raise rejected[0]
+
+
+def _refs(jobs: object) -> list[JobRef]:
+    refs: list[JobRef] = []
+    for job in as_list(jobs):
+        if not isinstance(job, Job | JobRef):
+            raise InvalidArgumentType(
+                f"jobs holds {kind_of(job)}, but a client waits for Job or JobRef: for a bare "
+                "request_id call wait_until_complete of the pipeline it is of"
+            )
+        refs.append(job.ref if isinstance(job, Job) else job)
+    return refs

@@ -1,0 +1,57 @@
+"""The only place that reads a clock; everything else is handed one.
+
+Two times, never mixed: `now()` is monotonic seconds and drives every wait, so that a stepped
+wall clock cannot stretch or cut one; `wall()` is epoch seconds and is only compared with what the
+service says about expiry. Both follow the event loop where one offers virtual time: a test that
+lets the loop's clock jump needs no patching here.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+import anyio
+
+
+class Clock(Protocol):
+    """Tell the time and wait, in seconds as float."""
+
+    def now(self) -> float:
+        """Give monotonic seconds from an arbitrary origin."""
+
+    def wall(self) -> float:
+        """Give seconds since 1970-01-01 UTC."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait that long; a value of 0 or less only yields. Cancel-safe."""
+
+
+class LoopClock:
+    """Read the running event loop's clock; wall time is the machine's."""
+
+    def now(self) -> float:
+        """Give the running loop's own monotonic seconds."""
+        return anyio.current_time()
+
+    def wall(self) -> float:
+        """Give the machine's epoch seconds."""
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the running loop."""
+        await anyio.sleep(max(0.0, seconds))
+
+
+class AnchoredClock(LoopClock):
+    """Let wall time run with the loop's clock, from `epoch` on: for loops with virtual time."""
+
+    def __init__(self, epoch: float) -> None:
+        self._epoch = epoch
+        self._origin: float | None = None
+
+    def wall(self) -> float:
+        """Give `epoch` plus the loop seconds since this was first asked."""
+        if self._origin is None:
+            self._origin = self.now()
+        return self._epoch + self.now() - self._origin

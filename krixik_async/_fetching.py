@@ -1,0 +1,108 @@
+"""Bringing a finished file's outputs to disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from krixik_async import _wire
+from krixik_async._errors import (
+    DownloadRejected,
+    InvalidArgument,
+    InvalidArgumentType,
+    KrixikError,
+    SaveFailed,
+)
+from krixik_async._models import Output
+from krixik_async._reply import JSON, Reply
+from krixik_async._session import Session
+from krixik_async._validation import kind_of
+
+# A single JSON output smaller than this is parsed into the result (official client, 1.1.19).
+PARSE_BELOW_BYTES = 500_000
+# The official client appends this to the service's message.
+SAVED = "Output saved to location(s) listed in process_output_files."
+
+
+def check_directory(local_save_directory: object) -> Path:
+    """Give the folder as a path (None: the working folder); it is made when first written to."""
+    if local_save_directory is None:
+        return Path()
+    if not isinstance(local_save_directory, str | os.PathLike):
+        raise InvalidArgumentType(
+            f"local_save_directory is {kind_of(local_save_directory)} but must be a path"
+        )
+    path = Path(local_save_directory)
+    if path.exists() and not path.is_dir():
+        raise InvalidArgument(f"local_save_directory {str(path)!r} is a file: name a folder")
+    return path
+
+
+async def fetch_output(session: Session, pipeline: str, file_id: str, directory: Path) -> Output:
+    """Fetch every output of the file into `directory`. See `Pipeline.fetch_output`."""
+    try:
+        answer = await _ask_links(session, pipeline, file_id)
+        try:
+            paths = await _download(session, answer, directory)
+        except DownloadRejected:
+            # The links have a short life: with fresh ones it is worth one more try.
+            answer = await _ask_links(session, pipeline, file_id)
+            paths = await _download(session, answer, directory)
+    except KrixikError as error:
+        error.fill(file_id=file_id, pipeline=pipeline)
+        raise
+    warnings = answer.raw.get("warnings")
+    return Output(
+        status_code=answer.reply.status_code,
+        request_id=answer.request_id,
+        message=answer.message + (SAVED if paths else ""),
+        warnings=tuple(warnings) if isinstance(warnings, list) else (),
+        raw=answer.raw,
+        reply=answer.reply,
+        pipeline=answer.pipeline,
+        file_id=file_id,
+        process_output=await session.offload(_parse, paths),
+        process_output_files=tuple(str(path) for path in paths),
+    )
+
+
+async def _ask_links(session: Session, pipeline: str, file_id: str) -> _wire.OutputLinks:
+    def read(endpoint: _wire.Endpoint, reply: Reply) -> _wire.OutputLinks:
+        return _wire.read_output_links(endpoint, reply, file_id=file_id)
+
+    request = _wire.FetchOutput(pipeline=pipeline, file_id=file_id)
+    return await session.transport.call(request, read)
+
+
+async def _download(session: Session, answer: _wire.OutputLinks, directory: Path) -> list[Path]:
+    paths: list[Path] = []
+    for link in answer.links or ():
+        path = directory / f"{answer.file_id}{link.extension}"
+        if path in paths:
+            path = directory / f"{answer.file_id}_{len(paths) + 1}{link.extension}"
+        try:
+            await session.offload(_make, directory)
+            await session.transport.download(link.url, path)
+        except OSError as error:
+            raise SaveFailed(
+                f"the output cannot be written to {str(directory)!r}: {error.strerror or error}"
+            ) from error
+        paths.append(path)
+    return paths
+
+
+def _make(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+
+
+def _parse(paths: list[Path]) -> JSON:
+    if len(paths) != 1 or paths[0].suffix != ".json":
+        return None
+    if paths[0].stat().st_size >= PARSE_BELOW_BYTES:
+        return None
+    try:
+        parsed: JSON = json.loads(paths[0].read_bytes())
+    except (ValueError, RecursionError):
+        return None  # the file is there for the caller to look at
+    return parsed

@@ -1,0 +1,140 @@
+"""A job: one file on its way through a pipeline, and the ways to name one."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from krixik_async._errors import InvalidArgumentType
+from krixik_async._models import JobOutcome, JobRef
+from krixik_async._reply import JSON
+from krixik_async._results import WaitResult, fate
+from krixik_async._session import Session
+from krixik_async._validation import check_bool, kind_of
+from krixik_async._waiting import (
+    AsCompleted,
+    OnUpdate,
+    Poll,
+    ReturnWhen,
+    check_on_update,
+    check_poll,
+    check_return_when,
+    check_timeout,
+)
+from krixik_async._wire import Submit
+
+if TYPE_CHECKING:
+    from krixik_async._pipeline import Pipeline
+
+
+class Job:
+    """Be one file on its way through a pipeline: what `process` returns. Await it to wait for it.
+
+    `await job` returns the `JobOutcome` of a complete job and raises ProcessFailed,
+    RequestVanished or WaitTimeout (at the record's own end) otherwise. Cancel-safe; the job itself
+    is never touched by waiting. `ref` is the serialisable part.
+    """
+
+    def __init__(self, ref: JobRef, pipeline: Pipeline, request: Submit) -> None:
+        self.ref = ref
+        self.pipeline = pipeline
+        self.file_name = request.file_name
+        self.symbolic_directory_path = request.symbolic_directory_path
+        self.file_tags = request.file_tags
+        self.file_description = request.file_description
+
+    @property
+    def request_id(self) -> str:
+        """Give the id that `process_status` and the waits take."""
+        return self.ref.request_id
+
+    @property
+    def file_id(self) -> str:
+        """Give the id that `fetch_output`, `list` and `delete` take."""
+        return str(self.ref.file_id)
+
+    @property
+    def expires_at(self) -> float:
+        """Give the epoch seconds at which the service forgets the file (never later)."""
+        return float(self.ref.expires_at or 0.0)
+
+    def to_dict(self) -> dict[str, JSON]:
+        """Give the official client's dict; tags and description are None where not given."""
+        return {
+            "file_id": self.file_id,
+            "request_id": self.request_id,
+            "file_name": self.file_name,
+            "symbolic_directory_path": self.symbolic_directory_path,
+            "file_tags": [dict(tag) for tag in self.file_tags] or None,
+            "file_description": self.file_description or None,
+        }
+
+    async def wait(self, *, timeout: float | None = None) -> JobOutcome:
+        """Wait for it, at most `timeout` seconds; see the class for what it returns and raises."""
+        result = await self.pipeline.wait_until_complete(self, timeout=timeout)
+        outcome = result[self.request_id]
+        if outcome.state != "complete":
+            raise fate(outcome)
+        return outcome
+
+    def __await__(self) -> Generator[Any, Any, JobOutcome]:
+        return self.wait().__await__()
+
+    def __repr__(self) -> str:
+        return f"<Job {self.request_id} of {self.file_name!r} in pipeline {self.pipeline.name!r}>"
+
+
+AnyJob: TypeAlias = Job | JobRef | str
+
+
+def as_list(jobs: object) -> list[object]:
+    """Give one job or many as a list; a str is one request_id."""
+    if isinstance(jobs, str | Job | JobRef):
+        return [jobs]
+    if not isinstance(jobs, Iterable) or isinstance(jobs, bytes):
+        raise InvalidArgumentType(
+            f"jobs is {kind_of(jobs)} but must be request_ids, Jobs or JobRefs"
+        )
+    return list(jobs)
+
+
+async def wait_for(
+    session: Session,
+    refs: Sequence[JobRef],
+    *,
+    timeout: float | None,
+    return_when: ReturnWhen,
+    on_update: OnUpdate | None,
+    poll: Poll | None,
+    raise_on_failure: bool,
+) -> WaitResult:
+    """Check the arguments and wait; serves `Pipeline` and `Krixik` alike."""
+    check_bool("raise_on_failure", raise_on_failure)
+    result = await session.waiter.wait(
+        refs,
+        timeout=check_timeout(timeout),
+        return_when=check_return_when(return_when),
+        on_update=check_on_update(on_update),
+        poll=check_poll(poll),
+    )
+    if raise_on_failure:
+        result.raise_for_failures()
+    return result
+
+
+def as_completed(
+    session: Session,
+    refs: Sequence[JobRef],
+    *,
+    timeout: float | None,
+    on_update: OnUpdate | None,
+    poll: Poll | None,
+) -> AsCompleted:
+    """Check the arguments and make the stream; serves `Pipeline` and `Krixik` alike."""
+    return AsCompleted(
+        session.waiter,
+        refs,
+        timeout=check_timeout(timeout),
+        on_update=check_on_update(on_update),
+        poll=check_poll(poll),
+    )

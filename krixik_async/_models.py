@@ -1,0 +1,272 @@
+"""The values that callers get: frozen, typed, with the official client's shape on demand.
+
+Invariants: nothing the service sent is dropped (`raw` and `reply` keep it); `to_dict()` gives a
+fresh dict, key for key as the official client 1.1.19 returns it; values are never subscripted, so
+that a migrated `result["file_id"]` fails with a sentence that says what to write instead.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Literal, NoReturn, TypeAlias
+
+import attrs
+
+from krixik_async._errors import KrixikError
+from krixik_async._reply import JSON, Reply
+
+JobState: TypeAlias = Literal[
+    "pending", "complete", "failed", "expired", "deleted", "not_found", "error"
+]
+OverallStatus: TypeAlias = Literal["ongoing", "complete", "failed"]
+
+VANISHED: frozenset[JobState] = frozenset({"expired", "deleted", "not_found"})
+
+
+class Value:
+    """Be the base of results: refuse subscripts with a sentence that teaches."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: object) -> NoReturn:
+        name = type(self).__name__
+        raise TypeError(
+            f"{name} is a typed value and takes no subscript: "
+            f"write .{key} if it has that attribute, or .to_dict()[{key!r}]"
+        )
+
+
+@attrs.frozen(kw_only=True)
+class JobRef:
+    """Hold what is needed to find a job again, in this process or another; serialisable.
+
+    Times are epoch seconds; `expires_at` is None where only the request_id is known.
+    `module_count` is the length of the chain, where known.
+    """
+
+    request_id: str
+    pipeline: str
+    file_id: str | None = None
+    submitted_at: float | None = None
+    expires_at: float | None = None
+    module_count: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class FailureStatus:
+    """Hold what the service says of a failure; `failure_module` may be missing."""
+
+    process_id: str | None
+    failure_module: str | None
+    raw: Mapping[str, JSON] = attrs.field(repr=False, eq=False, factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class ProcessStatus(Value):
+    """Hold one answer to `process_status`; `request_id` is the id of that call, not of the job.
+
+    `modules` maps "module_1", "module_2", ... to whether the module is done; empty after a
+    failure, for the service then sends none.
+    """
+
+    status_code: int
+    request_id: str
+    file_id: str
+    message: str
+    pipeline: str
+    modules: Mapping[str, bool]
+    overall_status: OverallStatus
+    failure_status: FailureStatus | None = None
+    raw: Mapping[str, JSON] = attrs.field(repr=False, eq=False, factory=dict)
+    reply: Reply | None = attrs.field(repr=False, eq=False, default=None)
+
+    def to_dict(self) -> dict[str, JSON]:
+        """Give the official dict: flags and overall_status, or failure_status and "failed"."""
+        shape: dict[str, JSON] = {
+            "status_code": self.status_code,
+            "request_id": self.request_id,
+            "file_id": self.file_id,
+            "message": self.message,
+            "pipeline": self.pipeline,
+        }
+        if self.failure_status is None:
+            shape["process_status"] = dict(self.modules)
+        else:
+            shape["failure_status"] = copy.deepcopy(dict(self.failure_status.raw))
+        shape["overall_status"] = self.overall_status
+        return shape
+
+
+@attrs.frozen(kw_only=True)
+class JobOutcome:
+    """Hold what is known of one job: its state, and the evidence for it.
+
+    `state` is one of complete, failed, expired, deleted, not_found, pending, error. `modules` are
+    the flags last seen, `last_status` the last answer that could be read, `error` what was raised
+    last (for "error", for the vanished states, and for a pending job whose last look failed).
+    """
+
+    request_id: str
+    state: JobState
+    job: JobRef = attrs.field(repr=False)
+    file_id: str | None = None
+    modules: Mapping[str, bool] = attrs.field(factory=dict)
+    failure_module: str | None = None
+    last_status: ProcessStatus | None = attrs.field(default=None, repr=False)
+    error: KrixikError | None = None
+
+    @property
+    def vanished(self) -> bool:
+        """Tell whether the record is gone: expired, deleted or not_found."""
+        return self.state in VANISHED
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether nothing more will be learned: every state but pending."""
+        return self.state != "pending"
+
+
+@attrs.frozen(kw_only=True)
+class Answer(Value):
+    """Hold what every JSON answer carries; `request_id` is the id of the call."""
+
+    status_code: int
+    request_id: str
+    message: str
+    warnings: tuple[JSON, ...] = ()
+    raw: Mapping[str, JSON] = attrs.field(repr=False, eq=False, factory=dict)
+    reply: Reply | None = attrs.field(repr=False, eq=False, default=None)
+
+    def to_dict(self) -> dict[str, JSON]:
+        """Give the official dict: status_code, then the service's own keys."""
+        return {"status_code": self.status_code, **copy.deepcopy(dict(self.raw))}
+
+
+@attrs.frozen(kw_only=True)
+class FileRecord(Value):
+    """Hold one file on record, as `list` tells it; times are "YYYY-MM-DD HH:MM:SS" in UTC."""
+
+    file_id: str
+    process_id: str
+    pipeline: str
+    file_name: str
+    symbolic_directory_path: str
+    file_tags: tuple[Mapping[str, str], ...] = ()
+    file_description: str = ""
+    created_at: str = ""
+    last_updated: str = ""
+    expire_time: str = ""
+    file_metadata: Mapping[str, JSON] = attrs.field(factory=dict, repr=False)
+    raw: Mapping[str, JSON] = attrs.field(repr=False, eq=False, factory=dict)
+
+    @property
+    def symbolic_file_path(self) -> str:
+        """Give directory and name as one path."""
+        return f"{self.symbolic_directory_path.rstrip('/')}/{self.file_name}"
+
+    def to_dict(self) -> dict[str, JSON]:
+        """Give the service's own item."""
+        return copy.deepcopy(dict(self.raw))
+
+
+@attrs.frozen(kw_only=True)
+class ListResult(Answer):
+    """Hold the files that a `list` found; iterate over it or read `items`."""
+
+    items: tuple[FileRecord, ...] = ()
+
+    def __iter__(self) -> Iterator[FileRecord]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@attrs.frozen(kw_only=True)
+class KeywordHit:
+    """Hold one keyword found: line and position in the line, both counted from 1."""
+
+    keyword: str
+    line_number: int
+    keyword_number: int
+
+
+@attrs.frozen(kw_only=True)
+class SearchedFile:
+    """Hold the metadata that a search gives of a file."""
+
+    file_name: str
+    symbolic_directory_path: str
+    file_tags: tuple[Mapping[str, str], ...] = ()
+    num_lines: int = 0
+    created_at: str = ""
+    last_updated: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class KeywordItem:
+    """Hold one file's hits, ordered by line, then position."""
+
+    file_id: str
+    file_metadata: SearchedFile
+    search_results: tuple[KeywordHit, ...]
+    raw: Mapping[str, JSON] = attrs.field(repr=False, eq=False, factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class KeywordSearchResult(Answer):
+    """Hold the files with hits; iterate over it or read `items`."""
+
+    items: tuple[KeywordItem, ...] = ()
+
+    def __iter__(self) -> Iterator[KeywordItem]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@attrs.frozen(kw_only=True)
+class DeleteResult(Answer):
+    """Hold the confirmation that a file and its record are gone."""
+
+    pipeline: str = ""
+    file_id: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class ResetResult:
+    """Hold what `reset_pipeline` did: the file_ids deleted, and an error for each that was not."""
+
+    pipeline: str
+    deleted: tuple[str, ...] = ()
+    failures: Mapping[str, KrixikError] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Output(Answer):
+    """Hold a pipeline's output on disk.
+
+    `process_output_files` are the paths written. `process_output` is the parsed JSON where there
+    is exactly one output, it is .json and smaller than 0.5 MB (the official client's rule);
+    otherwise None: read the files.
+    """
+
+    pipeline: str = ""
+    file_id: str = ""
+    process_output: JSON = attrs.field(default=None, repr=False)
+    process_output_files: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, JSON]:
+        """Give the official dict, with the output and its files in their places.
+
+        Where the service names no output there is none and no list of files either.
+        """
+        shape = super().to_dict()
+        if shape.get("process_output") is None:
+            return shape
+        shape["message"] = self.message
+        shape["process_output"] = copy.deepcopy(self.process_output)
+        shape["process_output_files"] = list(self.process_output_files)
+        return shape

@@ -1,0 +1,224 @@
+"""A pipeline: a name and a chain of modules; each method is one call or one short flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypedDict, Unpack, overload
+
+from krixik_async import _fetching, _sending, _validation
+from krixik_async._errors import InvalidArgument
+from krixik_async._files import FilesOnRecord, SaveTo, Tags
+from krixik_async._job import AnyJob, Job, as_completed, as_list, wait_for
+from krixik_async._models import JobRef, Output, ProcessStatus
+from krixik_async._results import WaitResult
+from krixik_async._sending import LocalFile, Naming
+from krixik_async._waiting import AsCompleted, OnUpdate, Poll, ReturnWhen
+
+
+class FileOptions(TypedDict, total=False):
+    """Hold what `process` may be told of a file; see there."""
+
+    file_name: str | None
+    symbolic_directory_path: str | None
+    symbolic_file_path: str | None
+    file_tags: Tags | None
+    file_description: str | None
+    modules: Mapping[str, Any] | None
+    expire_time: int
+    verbose: bool
+    local_save_directory: SaveTo | None
+
+
+class Pipeline(FilesOnRecord):
+    """Send files through one chain of modules, ask how far they are, fetch and search the results.
+
+    Made by `Krixik.create_pipeline`; no I/O until a method is awaited. The name is the only key of
+    its files on the service: two objects of one name are one pipeline. Safe to share between
+    tasks: it holds no state of a call. Every method raises AuthenticationError for a rejected key,
+    TransportError where no answer came after the retries, and ClientClosed on a closed client.
+    """
+
+    @property
+    def name(self) -> str:
+        """Give the pipeline's name."""
+        return self._name
+
+    @property
+    def module_chain(self) -> list[str]:
+        """Give the names of its modules in order."""
+        return list(self._chain)
+
+    def __repr__(self) -> str:
+        return f"<Pipeline {self._name!r}: {' -> '.join(self._chain)}>"
+
+    # --- sending -----------------------------------------------------------------------------
+
+    @overload
+    async def process(
+        self,
+        *,
+        local_file_path: LocalFile,
+        wait_for_process: Literal[False] = False,
+        download_output: bool = True,
+        **options: Unpack[FileOptions],
+    ) -> Job: ...
+
+    @overload
+    async def process(
+        self,
+        *,
+        local_file_path: LocalFile,
+        wait_for_process: Literal[True],
+        download_output: Literal[True] = True,
+        **options: Unpack[FileOptions],
+    ) -> Output: ...
+
+    @overload
+    async def process(
+        self,
+        *,
+        local_file_path: LocalFile,
+        wait_for_process: bool,
+        download_output: bool = True,
+        **options: Unpack[FileOptions],
+    ) -> Job | Output: ...
+
+    async def process(
+        self,
+        *,
+        local_file_path: LocalFile,
+        wait_for_process: bool = False,
+        file_name: str | None = None,
+        symbolic_directory_path: str | None = None,
+        symbolic_file_path: str | None = None,
+        file_tags: Tags | None = None,
+        file_description: str | None = None,
+        modules: Mapping[str, Any] | None = None,
+        expire_time: int = _validation.DEFAULT_EXPIRE_TIME_S,
+        verbose: bool = True,
+        local_save_directory: SaveTo | None = None,
+        download_output: bool = True,
+    ) -> Job | Output:
+        """Send one file; return a `Job` as soon as the service has confirmed that it is stored.
+
+        `local_file_path` is a path, or bytes or a seekable binary file object with a `file_name`
+        besides. `expire_time` is in seconds, 1800 to 2592000. `file_name` defaults to a generated
+        one, `symbolic_directory_path` to "/etc"; `symbolic_file_path` is both in one. `modules`
+        chooses models and parameters. `verbose` is accepted and prints nothing.
+
+        With `wait_for_process=True` it waits until the job is complete, fetches the output into
+        `local_save_directory` (default: the working folder) and returns the `Output`; with
+        `download_output=False` besides, it returns the `Job`, complete. Waiting ends at the
+        record's own expiry; nothing is ever deleted.
+
+        Raises InvalidArgument before anything is sent, RequestRejected for what the service
+        refuses, SubmitUncertain where it cannot be told whether the file was taken, and while
+        waiting ProcessFailed, RequestVanished, WaitTimeout, each with `.job`. Not idempotent: each
+        call makes a record of its own. Cancelled before it returns, the file may or may not be
+        processed; cancelled while waiting, it goes on.
+        """
+        _validation.check_bool("wait_for_process", wait_for_process)
+        _validation.check_bool("download_output", download_output)
+        _validation.check_bool("verbose", verbose)
+        directory = _fetching.check_directory(local_save_directory)
+        shipment = await _sending.prepare(
+            self._chain,
+            pipeline=self._name,
+            local_file_path=local_file_path,
+            naming=Naming(
+                file_name=file_name,
+                symbolic_directory_path=symbolic_directory_path,
+                symbolic_file_path=symbolic_file_path,
+                file_tags=file_tags,
+                file_description=file_description,
+            ),
+            modules=modules,
+            expire_time=expire_time,
+            offload=self._session.offload,
+            rng=self._session.rng,
+        )
+        ref, request = await _sending.send(self._session, shipment)
+        job = Job(ref, self, request)
+        if not wait_for_process:
+            return job
+        await job
+        if not download_output:
+            return job
+        return await _fetching.fetch_output(self._session, self._name, job.file_id, directory)
+
+    # --- asking and waiting ------------------------------------------------------------------
+
+    async def process_status(self, *, request_id: str) -> ProcessStatus:
+        """Ask once how far a process is.
+
+        Raises RequestNotFound, with the service's words, if no process of that id is on record:
+        never there, deleted or expired. Idempotent, cancel-safe.
+        """
+        return await self._session.status(self._ref(request_id))
+
+    async def wait_until_complete(
+        self,
+        jobs: AnyJob | Iterable[AnyJob],
+        *,
+        timeout: float | None = None,
+        return_when: ReturnWhen = "all",
+        on_update: OnUpdate | None = None,
+        poll: Poll | None = None,
+        raise_on_failure: bool = False,
+    ) -> WaitResult:
+        """Wait until each job's module flags are all true, it has failed, or its record is gone.
+
+        `jobs` are request_ids, `Job`s or `JobRef`s, polled concurrently. `timeout` is in seconds;
+        None waits until each record's own expiry (30 days for a bare request_id). `return_when`
+        is "all", "first" or "first_failure". `on_update`, sync or async, is called with a
+        `JobOutcome` at each change. `poll` is any tenacity `wait_*` object; the default starts at
+        0.2 s and grows with the square root of the time elapsed.
+
+        Never raises for a time-out or a job's fate: read `.complete .failed .vanished .pending
+        .errors` of the result, or call its `raise_for_failures()` (`raise_on_failure=True` does).
+        Raises AuthenticationError with `.partial`. Idempotent; cancel-safe: the jobs go on.
+        """
+        return await wait_for(
+            self._session,
+            self._refs(jobs),
+            timeout=timeout,
+            return_when=return_when,
+            on_update=on_update,
+            poll=poll,
+            raise_on_failure=raise_on_failure,
+        )
+
+    def as_completed(
+        self,
+        jobs: AnyJob | Iterable[AnyJob],
+        *,
+        timeout: float | None = None,
+        on_update: OnUpdate | None = None,
+        poll: Poll | None = None,
+    ) -> AsCompleted:
+        """Iterate over the jobs' outcomes as they come; arguments as `wait_until_complete`.
+
+        Each job comes out exactly once; those still running at the time-out come last, as
+        pending. Leaving the iteration early only stops the waiting.
+        """
+        return as_completed(
+            self._session, self._refs(jobs), timeout=timeout, on_update=on_update, poll=poll
+        )
+
+    def _refs(self, jobs: AnyJob | Iterable[AnyJob]) -> list[JobRef]:
+        return [self._ref(job) for job in as_list(jobs)]
+
+    def _ref(self, job: object) -> JobRef:
+        if not isinstance(job, Job | JobRef):
+            return JobRef(
+                request_id=_validation.check_id("request_id", job),
+                pipeline=self._name,
+                module_count=len(self._chain),
+            )
+        ref = job.ref if isinstance(job, Job) else job
+        if ref.pipeline != self._name:
+            raise InvalidArgument(
+                f"job {ref.request_id} is of pipeline {ref.pipeline!r}, not of {self._name!r}: "
+                "ask that pipeline, or wait with the client's own wait_until_complete"
+            )
+        return ref

@@ -1,0 +1,36 @@
+"""What came back over the wire, as a value: nothing here knows how it was sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import attrs
+
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+
+
+@attrs.frozen
+class Reply:
+    """Hold one HTTP answer: status, headers (names in lower case) and the whole body."""
+
+    status_code: int
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    body: bytes = attrs.field(default=b"", repr=False)
+
+    def json(self) -> JSON:
+        """Parse the body. Raises ValueError if it is not JSON in UTF-8."""
+        try:
+            parsed: JSON = json.loads(self.body.decode("utf-8-sig"))
+        except RecursionError as error:
+            raise ValueError("JSON nested too deeply") from error
+        return parsed
+
+    def json_object(self) -> dict[str, JSON] | None:
+        """Give the body as a JSON object, or None if it is anything else."""
+        try:
+            parsed = self.json()
+        except ValueError:
+            return None
+        return parsed if isinstance(parsed, dict) else None

@@ -1,0 +1,179 @@
+"""What a wait gives back: outcomes by key, whole or in part, and the token to go on from."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from krixik_async._catalogue import check_pipeline_name
+from krixik_async._errors import (
+    InvalidArgument,
+    InvalidArgumentType,
+    JobError,
+    JobsFailed,
+    KrixikError,
+    ProcessFailed,
+    RequestVanished,
+    WaitTimeout,
+)
+from krixik_async._models import JobOutcome, JobRef
+from krixik_async._validation import check_id, kind_of
+
+TOKEN_VERSION = 1
+# A token is meant for a queue message or a log line; more ids belong in a file.
+TOKEN_IDS = 1000
+
+
+class WaitResult(Mapping[str, JobOutcome]):
+    """Map request_id to `JobOutcome`, in input order, duplicates collapsed.
+
+    `timed_out` tells whether the wait ended before every job did because time ran out.
+    """
+
+    def __init__(self, outcomes: Iterable[JobOutcome], *, timed_out: bool = False) -> None:
+        self._outcomes = {outcome.request_id: outcome for outcome in outcomes}
+        self.timed_out = timed_out
+
+    def __getitem__(self, request_id: str) -> JobOutcome:
+        return self._outcomes[request_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._outcomes)
+
+    def __len__(self) -> int:
+        return len(self._outcomes)
+
+    def __repr__(self) -> str:
+        counts = {
+            "complete": len(self.complete),
+            "failed": len(self.failed),
+            "vanished": len(self.vanished),
+            "pending": len(self.pending),
+            "errors": len(self.errors),
+        }
+        shown = ", ".join(f"{name}={count}" for name, count in counts.items() if count)
+        return f"<WaitResult of {len(self)}: {shown or 'empty'}>"
+
+    def _where(self, *states: str) -> tuple[JobOutcome, ...]:
+        return tuple(outcome for outcome in self._outcomes.values() if outcome.state in states)
+
+    @property
+    def complete(self) -> tuple[JobOutcome, ...]:
+        """Give the jobs whose module flags are all true."""
+        return self._where("complete")
+
+    @property
+    def failed(self) -> tuple[JobOutcome, ...]:
+        """Give the jobs that the service reports as failed."""
+        return self._where("failed")
+
+    @property
+    def vanished(self) -> tuple[JobOutcome, ...]:
+        """Give the jobs whose record is gone: expired, deleted, not_found."""
+        return self._where("expired", "deleted", "not_found")
+
+    @property
+    def pending(self) -> tuple[JobOutcome, ...]:
+        """Give the jobs that had not ended when the wait did."""
+        return self._where("pending")
+
+    @property
+    def errors(self) -> tuple[JobOutcome, ...]:
+        """Give the jobs of which nothing could be learned; each `error` says why."""
+        return self._where("error")
+
+    def raise_for_failures(self) -> None:
+        """Raise JobsFailed if a job failed, vanished or errored; pending is no failure."""
+        bad = (*self.failed, *self.vanished, *self.errors)
+        if not bad:
+            return
+        named = ", ".join(f"{outcome.request_id} ({outcome.state})" for outcome in bad[:5])
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        failure = JobsFailed(f"{len(bad)} of {len(self)} jobs did not complete: {named}{more}")
+        failure.outcomes = bad
+        raise failure from fate(bad[0])
+
+    @property
+    def resume_token(self) -> str:
+        """Give a short JSON text that `krixik.resume(token)` goes on from; holds no secret.
+
+        For at most 1,000 pending jobs: beyond, InvalidArgument says to use `save_token(path)`.
+        """
+        if len(self.pending) > TOKEN_IDS:
+            raise InvalidArgument(
+                f"{len(self.pending)} jobs are pending but a token holds at most {TOKEN_IDS}: "
+                "use save_token(path)"
+            )
+        return self._token()
+
+    def save_token(self, path: str | os.PathLike[str]) -> None:
+        """Write the resume token of any number of pending jobs to a file (blocking, small)."""
+        Path(path).write_text(self._token(), encoding="utf-8")
+
+    def _token(self) -> str:
+        jobs = [attrs.astuple(outcome.job) for outcome in self.pending]
+        return json.dumps({"krixik_async": TOKEN_VERSION, "jobs": jobs}, separators=(",", ":"))
+
+
+def read_token(token: object) -> tuple[JobRef, ...]:
+    """Give the jobs of a resume token. Raises InvalidArgument for anything else."""
+    if not isinstance(token, str):
+        raise InvalidArgumentType(f"token is {kind_of(token)} but must be a str")
+    wrong = InvalidArgument(
+        "this is no resume token of krixik_async: pass the text of result.resume_token, "
+        "or the contents of the file that save_token() wrote"
+    )
+    try:
+        parsed = json.loads(token)
+        version, jobs = parsed["krixik_async"], parsed["jobs"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise wrong from None
+    if version != TOKEN_VERSION:
+        raise InvalidArgument(
+            f"the token is of version {version!r}, this krixik_async reads {TOKEN_VERSION}: "
+            "use the release that wrote it"
+        )
+    try:
+        return tuple(_read_job(job) for job in jobs)
+    except (ValueError, TypeError):
+        raise wrong from None
+
+
+def _read_job(job: list[Any]) -> JobRef:
+    names = [field.name for field in attrs.fields(JobRef)]
+    ref = JobRef(**dict(zip(names, job, strict=True)))
+    check_id("request_id", ref.request_id)
+    check_pipeline_name(ref.pipeline)
+    for number in (ref.submitted_at, ref.expires_at, ref.module_count):
+        if not isinstance(number, int | float | None):
+            raise TypeError
+    return ref
+
+
+def fate(outcome: JobOutcome) -> KrixikError:
+    """Give the error that stands for an outcome that is not complete."""
+    about = f"job {outcome.request_id} in pipeline {outcome.job.pipeline!r}"
+    error: JobError
+    if outcome.state == "failed":
+        module = outcome.failure_module or "a module the service does not name"
+        error = ProcessFailed(f"{about} failed at {module}")
+        error.failure_module = outcome.failure_module
+    elif outcome.vanished:
+        says = f" ({outcome.error})" if outcome.error else ""
+        error = RequestVanished(f"{about} is gone: {outcome.state}{says}")
+    elif outcome.error is not None and outcome.state == "error":
+        return outcome.error
+    else:
+        error = WaitTimeout(
+            f"{about} had not ended in time. It goes on: wait again with the `job` of this error"
+        )
+    error.fill(
+        request_id=outcome.request_id, file_id=outcome.file_id, pipeline=outcome.job.pipeline
+    )
+    error.job, error.outcome = outcome.job, outcome
+    return error

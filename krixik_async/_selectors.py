@@ -1,0 +1,200 @@
+"""The rules for choosing files on record: what `list` and the searches take.
+
+At least one selector is needed. Ids, names, directories, file paths and tags are OR-ed by the
+service, timestamps AND-ed on top. Names may have a "*" at either end, directories one at the end
+("/*" is everything), a tag's value may be "*". Facts: the official client, 1.1.19.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import attrs
+
+from krixik_async._catalogue import EXTENSIONS, input_format
+from krixik_async._errors import InvalidArgument, InvalidArgumentType
+from krixik_async._models import FileRecord, KeywordItem, KeywordSearchResult, ListResult
+from krixik_async._reply import JSON
+from krixik_async._validation import (
+    MAX_DIRECTORY_PATH,
+    MAX_FILE_NAME,
+    check_directory,
+    check_id,
+    check_tags,
+    kind_of,
+    refuse_etc,
+    require_text,
+    split_symbolic_path,
+)
+
+MAX_SELECTED = 500
+MAX_FILES = (1, 10_000)
+DEFAULT_MAX_FILES = 1000
+QUERY_CHARACTERS = (2, 256)
+SORT_ORDERS = ("descending", "ascending")
+
+_QUERY_NAME = re.compile(r"\*?[a-zA-Z0-9 _,.\-]+\*?")
+_STUMP = re.compile(r"/|(/[a-zA-Z0-9 _\-]+)+/?")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}", re.ASCII)
+
+
+def check_selection(chain: Sequence[str], **given: object) -> dict[str, Any]:
+    """Give the selectors as the wire wants them, or raise for the first that breaks a rule.
+
+    Takes file_ids, file_names, symbolic_directory_paths, symbolic_file_paths, file_tags,
+    max_files and the four timestamps; None means not given.
+    """
+    checks: Mapping[str, Callable[[object], object]] = {
+        "file_ids": lambda v: _each("file_ids", v, lambda i: check_id("file_ids", i)),
+        "file_names": lambda v: _each("file_names", v, lambda n: query_name(n, chain)),
+        "symbolic_directory_paths": lambda v: _each("symbolic_directory_paths", v, query_directory),
+        "symbolic_file_paths": lambda v: _each(
+            "symbolic_file_paths", v, lambda p: query_file_path(p, chain)
+        ),
+        "file_tags": lambda v: check_tags(v, wildcard=True),
+    }
+    selection: dict[str, Any] = {
+        name: None if given[name] is None else check(given[name]) for name, check in checks.items()
+    }
+    selection["max_files"] = check_max_files(given["max_files"])
+    for name in ("created_at", "last_updated"):
+        selection.update(_period(name, given[f"{name}_start"], given[f"{name}_end"]))
+    if all(value is None for name, value in selection.items() if name != "max_files"):
+        raise InvalidArgument(
+            "no selector was given: pass file_ids, file_names, symbolic_directory_paths, "
+            "symbolic_file_paths, file_tags or a timestamp; "
+            'symbolic_directory_paths=["/*"] selects everything'
+        )
+    return selection
+
+
+def _each(name: str, values: object, check: Callable[[object], str]) -> tuple[str, ...]:
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise InvalidArgumentType(f"{name} is {kind_of(values)} but must be a list of str")
+    checked = tuple(check(value) for value in values)
+    if not 1 <= len(checked) <= MAX_SELECTED:
+        raise InvalidArgument(
+            f"{name} holds {len(checked)} entries but must hold 1 to {MAX_SELECTED}: "
+            "leave it out, or ask in parts"
+        )
+    return checked
+
+
+def query_name(value: object, chain: Sequence[str]) -> str:
+    """Give a file name for a query in lower case; "*" may stand at either end, not alone."""
+    name = require_text("file_names", value)
+    if len(name) > MAX_FILE_NAME or not _QUERY_NAME.fullmatch(name):
+        raise InvalidArgument(
+            f"file_names holds {name[:80]!r}: a name has 1 to {MAX_FILE_NAME} letters a-z, digits, "
+            "blanks and _ , . - with at most one '*' at each end"
+        )
+    allowed = EXTENSIONS[input_format(chain)]
+    if not name.endswith("*") and not name.lower().endswith(allowed):
+        raise InvalidArgument(
+            f"file_names holds {name!r}: it must end in one of {', '.join(allowed)}, or in '*'"
+        )
+    return name.lower()
+
+
+def query_directory(value: object) -> str:
+    """Give a directory for a query in lower case; a "*" may stand at the end."""
+    name = "symbolic_directory_paths"
+    path = require_text(name, value)
+    if not path.endswith("*"):
+        return check_directory(path, name=name)
+    if len(path) > MAX_DIRECTORY_PATH or not _STUMP.fullmatch(path[:-1]):
+        raise InvalidArgument(
+            f"{name} holds {path[:150]!r}: a folder must start with '/', have at most "
+            f"{MAX_DIRECTORY_PATH} letters a-z, digits, blanks, _ and - between single slashes, "
+            "and at most one '*', at its end"
+        )
+    if path.lower() != "/etc/*":
+        refuse_etc(path, name=name)
+    return path.lower()
+
+
+def query_file_path(value: object, chain: Sequence[str]) -> str:
+    """Give a symbolic file path for a query in lower case: no "*" in it."""
+    directory, name = split_symbolic_path(require_text("symbolic_file_paths", value))
+    if "*" in name:
+        raise InvalidArgument(
+            f"symbolic_file_paths holds {value!r}: no '*' is allowed in a file path; "
+            "use file_names or symbolic_directory_paths for patterns"
+        )
+    folder = check_directory(directory, name="symbolic_file_paths")
+    return f"{folder.rstrip('/')}/{query_name(name, chain)}"
+
+
+def check_max_files(value: object) -> int:
+    """Give max_files back, or raise: a whole number of 1 to 10000."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidArgumentType(f"max_files is {kind_of(value)} but must be a whole number")
+    low, high = MAX_FILES
+    if not low <= value <= high:
+        raise InvalidArgument(f"max_files is {value} but must be {low} to {high}")
+    return value
+
+
+def check_sort_order(value: object) -> str:
+    """Give "descending" or "ascending"; None counts as the default, "descending"."""
+    if value is None:
+        return SORT_ORDERS[0]
+    if value not in SORT_ORDERS:
+        raise InvalidArgument(f"sort_order is {value!r} but must be one of {SORT_ORDERS}")
+    return str(value)
+
+
+def check_query(value: object) -> str:
+    """Give the query back as it is: 2 to 256 characters, the blanks around it not counted."""
+    query = require_text("query", value)
+    low, high = QUERY_CHARACTERS
+    if not low <= len(query.strip()) <= high:
+        raise InvalidArgument(
+            f"query has {len(query.strip())} characters but must have {low} to {high}"
+        )
+    return query
+
+
+def _period(name: str, start: object, end: object) -> dict[str, int | None]:
+    first = None if start is None else _seconds(f"{name}_start", start, "00:00:00")
+    last = None if end is None else _seconds(f"{name}_end", end, "23:59:59")
+    if first is not None and last is not None and first > last:
+        raise InvalidArgument(
+            f"{name}_start ({start}) is after {name}_end ({end}): exchange the two"
+        )
+    return {f"{name}_start": first, f"{name}_end": last}
+
+
+def _seconds(name: str, value: object, time_of_day: str) -> int:
+    text = require_text(name, value)
+    try:
+        if _DATE.fullmatch(text):
+            text = f"{text} {time_of_day}"
+        if not _MOMENT.fullmatch(text):
+            raise ValueError
+        moment = datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    except ValueError:
+        raise InvalidArgument(
+            f"{name} is {value!r} but must be 'YYYY-MM-DD' or 'YYYY-MM-DD HH:MM:SS', in UTC"
+        ) from None
+    if not "2023-01-01" <= text <= "9999-12-31":
+        raise InvalidArgument(f"{name} is {value!r} but must be from 2023-01-01 to 9999-12-30")
+    return int(moment.timestamp())
+
+
+R = TypeVar("R", ListResult, KeywordSearchResult)
+
+
+def sort_result(result: R, order: str) -> R:
+    """Give the result with its items by created_at (the service's UTC text), stable."""
+
+    def created_at(item: FileRecord | KeywordItem) -> str:
+        return item.created_at if isinstance(item, FileRecord) else item.file_metadata.created_at
+
+    items = sorted(result.items, key=created_at, reverse=order == "descending")
+    raw: dict[str, JSON] = {**result.raw, "items": [dict(item.raw) for item in items]}
+    return attrs.evolve(result, items=tuple(items), raw=raw)

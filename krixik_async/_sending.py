@@ -1,0 +1,245 @@
+"""Sending one file: the arguments made ready, then the exchange driven over the network."""
+
+from __future__ import annotations
+
+import os
+import random
+import string
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO, TypeAlias, TypeGuard
+
+import attrs
+
+from krixik_async import _catalogue, _validation
+from krixik_async._errors import InvalidArgument, InvalidArgumentType, KrixikError
+from krixik_async._models import JobRef
+from krixik_async._offload import Offload
+from krixik_async._session import Session
+from krixik_async._submit import (
+    AskTicket,
+    Exchange,
+    LookUp,
+    Pause,
+    SendForm,
+    Step,
+    StepResult,
+    Submitted,
+    submit,
+)
+from krixik_async._transport import BytesSource, FileSource, PathSource, UploadSource
+from krixik_async._wire import Submit, read_ticket
+
+LocalFile: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
+
+
+@attrs.frozen(kw_only=True)
+class Naming:
+    """Hold how a file is to be called and marked on the service, as the caller gave it."""
+
+    file_name: str | None = None
+    symbolic_directory_path: str | None = None
+    symbolic_file_path: str | None = None
+    file_tags: Sequence[Mapping[str, str]] | None = None
+    file_description: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Shipment:
+    """Hold one file ready to be sent; nothing of it was sent yet."""
+
+    request: Submit
+    source: UploadSource
+    upload_name: str
+    what: str
+    fresh_name: Callable[[], str] | None
+
+
+async def prepare(
+    chain: Sequence[str],
+    *,
+    pipeline: str,
+    local_file_path: LocalFile,
+    naming: Naming,
+    modules: object,
+    expire_time: int,
+    offload: Offload,
+    rng: random.Random,
+) -> Shipment:
+    """Check everything that can be checked here and give the shipment.
+
+    Raises InvalidArgument or InvalidArgumentType naming the first rule that is broken.
+    """
+    filled = _catalogue.fill_modules(chain, modules)
+    directory, name = _place(naming)
+    tags = () if naming.file_tags is None else _validation.check_tags(naming.file_tags)
+    description = naming.file_description
+    description = "" if description is None else _validation.check_description(description)
+    seconds = _validation.check_expire_time(expire_time)
+    source, local_name, what = _source(local_file_path, name)
+    extension = _validation.check_extension(local_name, chain)
+    if extension in _validation.TO_CONVERT:
+        raise InvalidArgument(
+            f"{what} is {extension}, which has to be converted to text first, and this release "
+            "does not convert yet: save it as .txt and send that"
+        )
+    if name is not None:
+        name = _validation.check_file_name(name, extension=extension)
+    await _check_content(source, chain, what, offload)
+    make = _name_maker(extension, rng)
+    return Shipment(
+        request=Submit(
+            pipeline=pipeline,
+            pipeline_ordered_modules=tuple(chain),
+            pipeline_output_process_keys=_catalogue.output_process_keys(chain),
+            modules=filled,
+            file_name=make() if name is None else name,
+            symbolic_directory_path=directory,
+            file_tags=tags,
+            file_description=description,
+            expire_time=seconds,
+        ),
+        source=source,
+        upload_name=local_name,
+        what=what,
+        fresh_name=make if name is None else None,
+    )
+
+
+def _place(naming: Naming) -> tuple[str, str | None]:
+    """Give (directory, file name or None) on the service."""
+    directory, name = naming.symbolic_directory_path, naming.file_name
+    if naming.symbolic_file_path is not None:
+        if directory is not None or name is not None:
+            raise InvalidArgument(
+                "symbolic_file_path was given together with file_name or "
+                "symbolic_directory_path: it is both of them in one, so give it alone"
+            )
+        directory, name = _validation.split_symbolic_path(naming.symbolic_file_path)
+    if directory is None:
+        return _validation.DEFAULT_DIRECTORY, name
+    return _validation.check_directory(directory), name
+
+
+def _source(local_file_path: object, name: str | None) -> tuple[UploadSource, str, str]:
+    """Give (source, the name that tells its kind, how to call it in messages)."""
+    if isinstance(local_file_path, str | os.PathLike):
+        path = Path(local_file_path)
+        return PathSource(path), path.name, f"local_file_path {str(path)!r}"
+    if isinstance(local_file_path, bytes):
+        source: UploadSource = BytesSource(local_file_path)
+        what = "local_file_path (bytes)"
+    elif _is_binary_file(local_file_path):
+        source, what = FileSource(local_file_path), "local_file_path (a file object)"
+    else:
+        raise InvalidArgumentType(
+            f"local_file_path is {_validation.kind_of(local_file_path)} but must be a path (str "
+            "or os.PathLike), bytes, or a binary file object that can seek"
+        )
+    if name is None:
+        raise InvalidArgument(
+            f"{what} has no name of its own: give file_name or symbolic_file_path with it, "
+            "whose extension tells what it is"
+        )
+    return source, _validation.require_text("file_name", name), what
+
+
+def _is_binary_file(value: object) -> TypeGuard[BinaryIO]:
+    if not hasattr(value, "read") or not hasattr(value, "seekable") or hasattr(value, "encoding"):
+        return False
+    return bool(value.seekable())
+
+
+async def _check_content(
+    source: UploadSource, chain: Sequence[str], what: str, offload: Offload
+) -> None:
+    try:
+        size = await source.size(offload)
+        _validation.check_size(size, chain, what=what)
+        check = _content_check(chain, what)
+        if check is not None:
+            async for piece in source.chunks(offload):
+                check.feed(piece)
+            check.finish()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InvalidArgument(f"{what} cannot be read: {reason}") from error
+
+
+def _content_check(
+    chain: Sequence[str], what: str
+) -> _validation.TextCheck | _validation.JsonCheck | None:
+    match _catalogue.input_format(chain):
+        case "text":
+            return _validation.TextCheck(what)
+        case "json":
+            return _validation.JsonCheck(what)
+        case _:
+            return None
+
+
+def _name_maker(extension: str, rng: random.Random) -> Callable[[], str]:
+    def make() -> str:
+        letters = "".join(rng.choices(string.ascii_lowercase, k=10))
+        return f"{_validation.GENERATED_NAME}{letters}{extension}"
+
+    return make
+
+
+async def send(session: Session, shipment: Shipment) -> tuple[JobRef, Submit]:
+    """Send it; give the job and the request as it was stored. See `_submit` for what can happen."""
+    exchange = submit(
+        shipment.request,
+        now=session.clock.now,
+        what=shipment.what,
+        fresh_name=shipment.fresh_name,
+    )
+    done = await _drive(exchange, session, shipment)
+    asked = session.clock.wall() - (session.clock.now() - done.asked_at)
+    ref = JobRef(
+        request_id=done.ticket.request_id,
+        pipeline=done.request.pipeline,
+        file_id=done.ticket.file_id,
+        submitted_at=asked,
+        expires_at=asked + done.request.expire_time,
+        module_count=len(done.request.pipeline_ordered_modules),
+    )
+    return ref, done.request
+
+
+async def _drive(exchange: Exchange, session: Session, shipment: Shipment) -> Submitted:
+    result: StepResult = None
+    error: KrixikError | None = None
+    try:
+        while True:
+            try:
+                step = exchange.send(result) if error is None else exchange.throw(error)
+            except StopIteration as end:
+                done: Submitted = end.value
+                return done
+            result, error = None, None
+            try:
+                result = await _act(step, session, shipment)
+            except KrixikError as raised:
+                error = raised
+    finally:
+        exchange.close()
+
+
+async def _act(step: Step, session: Session, shipment: Shipment) -> StepResult:
+    match step:
+        case AskTicket(request):
+            return await session.transport.call(request, read_ticket)
+        case SendForm(ticket):
+            await session.transport.upload(ticket, shipment.source, file_name=shipment.upload_name)
+        case LookUp(request):
+            return await session.status(
+                JobRef(
+                    request_id=request.process_id,
+                    pipeline=request.pipeline,
+                    module_count=len(shipment.request.pipeline_ordered_modules),
+                )
+            )
+        case Pause(seconds):
+            await session.clock.sleep(seconds)
+    return None

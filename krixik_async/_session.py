@@ -1,0 +1,63 @@
+"""What one client's pipelines share: the transport, the scheduler, the clock; closed as one."""
+
+from __future__ import annotations
+
+import random
+
+import attrs
+
+from krixik_async import _wire
+from krixik_async._catalogue import labels
+from krixik_async._clock import Clock
+from krixik_async._errors import KrixikError
+from krixik_async._models import JobRef, ProcessStatus
+from krixik_async._offload import Offload
+from krixik_async._polling import Scheduler
+from krixik_async._reply import Reply
+from krixik_async._tasks import TaskSet
+from krixik_async._transport import Transport
+from krixik_async._waiting import Waiter
+
+
+@attrs.frozen(eq=False)
+class Session:
+    """Hold a client's resources and the one call that everything waits on."""
+
+    transport: Transport
+    scheduler: Scheduler
+    tasks: TaskSet
+    clock: Clock
+    offload: Offload
+    rng: random.Random
+
+    @property
+    def waiter(self) -> Waiter:
+        """Give what a wait needs."""
+        return Waiter(self.scheduler, self.status, self.clock)
+
+    async def status(self, ref: JobRef) -> ProcessStatus:
+        """Ask once how far a job is. Raises RequestNotFound; see `Pipeline.process_status`."""
+        expected = None if ref.module_count is None else labels(ref.module_count)
+
+        def read(endpoint: _wire.Endpoint, reply: Reply) -> ProcessStatus:
+            return _wire.read_status(
+                endpoint,
+                reply,
+                pipeline=ref.pipeline,
+                process_id=ref.request_id,
+                expected=expected,
+            )
+
+        request = _wire.GetStatus(pipeline=ref.pipeline, process_id=ref.request_id)
+        try:
+            return await self.transport.call(request, read)
+        except KrixikError as error:
+            error.request_id = ref.request_id
+            error.fill(file_id=ref.file_id, pipeline=ref.pipeline)
+            raise
+
+    async def aclose(self) -> None:
+        """End the waits, then the tasks, then the connections."""
+        self.scheduler.close()
+        await self.transport.aclose()
+        await self.tasks.aclose()

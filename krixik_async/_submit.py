@@ -1,0 +1,250 @@
+"""The exchange that sends one file, as a generator without I/O.
+
+It yields what it wants done and is sent the result, or has the error thrown in; a driver adds the
+network and the clock. Written this way because the hard part is not sending, but what to do when
+an answer is lost (the facts: an upload ticket lives about 60 s, `list` shows finished files only,
+so a lost ticket cannot be looked up):
+
+- a lost *ticket* answer does not matter: no upload follows it, nothing runs, its record vanishes.
+  Under a name of our own making the next try simply takes a fresh name. Under the caller's name
+  the lost record may hold the name until it vanishes: ask on until 90 s after the last lost try.
+- a lost *upload* answer is looked up by the ticket's request_id: any flag true, complete or failed
+  means it arrived; all false is told apart from "never arrived" by outliving the ticket; not found
+  means it did not, and a new ticket is asked for. The form is only repeated on the same ticket
+  where the body demonstrably did not get through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Literal, TypeAlias
+
+import attrs
+
+from krixik_async._errors import (
+    AnswerLost,
+    AuthenticationError,
+    KrixikError,
+    RequestNotFound,
+    RequestRejected,
+    ServerError,
+    ServiceError,
+    SubmitUncertain,
+    TransportError,
+    UploadInterrupted,
+    UploadRejected,
+)
+from krixik_async._models import ProcessStatus
+from krixik_async._wire import PIPELINE_MISMATCH, SAME_NAME_OTHER_CHAIN, GetStatus, Submit, Ticket
+
+# How long a ticket without an upload is on record, and how much later it is surely gone.
+TICKET_LIFE_S = 60.0
+TICKET_GONE_S = 75.0
+# How long after a lost try "taken" may still be our own lost ticket.
+NAME_HELD_S = 90.0
+TRIES = 4
+LOOK_EVERY_S = 2.0
+ASK_AGAIN_S = 5.0
+
+
+@attrs.frozen
+class AskTicket:
+    """Wants `request` sent; is sent a `Ticket`."""
+
+    request: Submit
+
+
+@attrs.frozen
+class SendForm:
+    """Wants the form uploaded once with `ticket`; is sent None."""
+
+    ticket: Ticket
+
+
+@attrs.frozen
+class LookUp:
+    """Wants the status of the ticket's process; is sent a `ProcessStatus`."""
+
+    request: GetStatus
+
+
+@attrs.frozen
+class Pause:
+    """Wants to wait; is sent None."""
+
+    seconds: float
+
+
+Step: TypeAlias = AskTicket | SendForm | LookUp | Pause
+StepResult: TypeAlias = Ticket | ProcessStatus | None
+Exchange: TypeAlias = Generator[Step, StepResult, "Submitted"]
+
+
+@attrs.frozen(kw_only=True)
+class Submitted:
+    """Hold the end of the exchange: the file is stored, under this name, with this ticket."""
+
+    ticket: Ticket
+    request: Submit
+    asked_at: float
+
+
+@attrs.define
+class _Attempt:
+    """Count what one exchange has been through. Times are of the injected monotonic clock."""
+
+    request: Submit
+    fresh_name: Callable[[], str] | None
+    now: Callable[[], float]
+    what: str
+    tickets: int = 0
+    lost_at: float | None = None
+
+    @property
+    def spent(self) -> bool:
+        """Tell whether no further ticket may be asked for."""
+        return self.tickets >= TRIES
+
+
+def _start_over(attempt: _Attempt) -> Generator[Step, StepResult, Literal[False]]:
+    """Note that a record of ours may hold the name, take a fresh one where we may, and breathe."""
+    attempt.lost_at = attempt.now()
+    if attempt.fresh_name is not None:
+        attempt.request = attrs.evolve(attempt.request, file_name=attempt.fresh_name())
+    yield Pause(LOOK_EVERY_S)
+    return False
+
+
+def submit(
+    request: Submit,
+    *,
+    now: Callable[[], float],
+    what: str,
+    fresh_name: Callable[[], str] | None = None,
+) -> Exchange:
+    """Send one file and return `Submitted` once the service has confirmed that it is stored.
+
+    `fresh_name` makes another name where the file's name is ours to choose; `what` names the file
+    in errors; `now` gives monotonic seconds. Raises what the service refused, SubmitUncertain
+    where the name stayed taken after a lost answer, and the last transport error after 4 tickets.
+    Errors after a ticket carry its ids.
+    """
+    attempt = _Attempt(request, fresh_name, now, what)
+    while True:
+        ticket, asked_at = yield from _ticket(attempt)
+        try:
+            stored = yield from _upload(attempt, ticket, asked_at)
+        except KrixikError as error:
+            error.fill(
+                request_id=ticket.request_id,
+                file_id=ticket.file_id,
+                pipeline=attempt.request.pipeline,
+            )
+            raise
+        if stored:
+            return Submitted(ticket=ticket, request=attempt.request, asked_at=asked_at)
+
+
+def _ticket(attempt: _Attempt) -> Generator[Step, StepResult, tuple[Ticket, float]]:
+    while True:
+        asked_at = attempt.now()
+        attempt.tickets += 1
+        try:
+            result = yield AskTicket(attempt.request)
+        except (AnswerLost, ServerError):
+            if attempt.spent:
+                raise
+            yield from _start_over(attempt)
+        except RequestRejected as refusal:
+            attempt.tickets -= 1  # nothing was made: this try costs nothing
+            if not _may_be_our_own(refusal, attempt):
+                raise
+            _give_up_on_name(refusal, attempt)
+            yield Pause(ASK_AGAIN_S)
+        else:
+            assert isinstance(result, Ticket)
+            return result, asked_at
+
+
+def _may_be_our_own(refusal: RequestRejected, attempt: _Attempt) -> bool:
+    """Tell whether "taken" may come from a ticket of this very exchange.
+
+    The service's words for a taken path are not public, so any refusal after a lost try may be
+    it, except the two that are known to mean something else.
+    """
+    known = any(words in refusal.message for words in (SAME_NAME_OTHER_CHAIN, PIPELINE_MISMATCH))
+    return attempt.lost_at is not None and attempt.fresh_name is None and not known
+
+
+def _give_up_on_name(refusal: RequestRejected, attempt: _Attempt) -> None:
+    assert attempt.lost_at is not None
+    waited = attempt.now() - attempt.lost_at
+    if waited < NAME_HELD_S:
+        return
+    path = f"{attempt.request.symbolic_directory_path.rstrip('/')}/{attempt.request.file_name}"
+    raise SubmitUncertain(
+        f"it cannot be told whether {attempt.what} was taken: an answer was lost {waited:.0f} s "
+        f"ago, and the service still refuses {path!r} (it says: {refusal.message}). "
+        "Look for it with list(symbolic_file_paths=[...]), or send it under another name",
+        pipeline=attempt.request.pipeline,
+        reply=refusal.reply,
+    ) from refusal
+
+
+def _upload(
+    attempt: _Attempt, ticket: Ticket, asked_at: float
+) -> Generator[Step, StepResult, bool]:
+    """Return True if stored, False if a new ticket is needed."""
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            yield SendForm(ticket)
+        except UploadInterrupted:
+            if tries >= TRIES or attempt.now() - asked_at >= TICKET_LIFE_S:
+                if attempt.spent:
+                    raise
+                return (yield from _start_over(attempt))
+        except UploadRejected as refusal:
+            if (refusal.status_code or 0) < 500:
+                if attempt.spent:
+                    raise
+                return (yield from _start_over(attempt))
+            # A 5xx may come after the file was stored.
+            return (yield from _settle(attempt, ticket, asked_at))
+        except AnswerLost:
+            return (yield from _settle(attempt, ticket, asked_at))
+        else:
+            return True
+        yield Pause(min(2.0**tries, LOOK_EVERY_S * 2))
+
+
+def _settle(
+    attempt: _Attempt, ticket: Ticket, asked_at: float
+) -> Generator[Step, StepResult, bool]:
+    """Find out whether an unanswered upload arrived: True or False, from the service's records."""
+    request = GetStatus(pipeline=attempt.request.pipeline, process_id=ticket.request_id)
+    absent = 0
+    while True:
+        try:
+            status = yield LookUp(request)
+        except RequestNotFound:
+            # Asked twice: right after the ticket its record may not be readable yet.
+            absent += 1
+            if absent >= 2:
+                if attempt.spent:
+                    raise
+                return (yield from _start_over(attempt))
+        except AuthenticationError:
+            raise
+        except (TransportError, ServiceError):
+            if attempt.now() - asked_at >= NAME_HELD_S:
+                raise
+        else:
+            assert isinstance(status, ProcessStatus)
+            absent = 0
+            if status.overall_status != "ongoing" or any(status.modules.values()):
+                return True
+            if attempt.now() - asked_at >= TICKET_GONE_S:
+                return True
+        yield Pause(LOOK_EVERY_S)

@@ -1,0 +1,205 @@
+"""Readers of what concerns finished files: records, hits, links, deletions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import attrs
+
+from krixik_async._errors import FileRecordNotFound, NotFinished, RequestRejected
+from krixik_async._models import (
+    DeleteResult,
+    FileRecord,
+    KeywordHit,
+    KeywordItem,
+    KeywordSearchResult,
+    ListResult,
+    SearchedFile,
+)
+from krixik_async._reply import JSON, Reply
+from krixik_async._wire._answers import (
+    NOT_FINISHED,
+    json_object,
+    narrow,
+    says_not_found,
+    tags,
+    text,
+    text_or_none,
+    unexpected,
+    warnings,
+)
+from krixik_async._wire._requests import Endpoint
+
+
+@attrs.frozen(kw_only=True)
+class DownloadLink:
+    """Hold one output's signed link and its extension, with the dot."""
+
+    url: str = attrs.field(repr=False)
+    extension: str
+
+
+@attrs.frozen(kw_only=True)
+class OutputLinks:
+    """Hold the answer to fetch-output; `links` is None where the service names no output."""
+
+    request_id: str
+    file_id: str
+    pipeline: str
+    message: str
+    links: tuple[DownloadLink, ...] | None
+    raw: Mapping[str, JSON] = attrs.field(repr=False)
+    reply: Reply = attrs.field(repr=False)
+
+
+def _items(endpoint: Endpoint, reply: Reply, body: Mapping[str, JSON]) -> list[dict[str, JSON]]:
+    items = body.get("items")
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise unexpected(endpoint, reply, "it holds no items")
+    return [item for item in items if isinstance(item, dict)]
+
+
+def read_list(endpoint: Endpoint, reply: Reply) -> ListResult:
+    """Give the records found; none is an empty result, not an error."""
+    body = json_object(endpoint, reply)
+    return ListResult(
+        status_code=reply.status_code,
+        request_id=text(body.get("request_id")),
+        message=text(body.get("message")),
+        warnings=warnings(body),
+        raw=body,
+        reply=reply,
+        items=tuple(_read_record(item) for item in _items(endpoint, reply, body)),
+    )
+
+
+def _read_record(item: dict[str, JSON]) -> FileRecord:
+    metadata = item.get("file_metadata")
+    return FileRecord(
+        file_id=text(item.get("file_id")),
+        process_id=text(item.get("process_id")),
+        pipeline=text(item.get("pipeline")),
+        file_name=text(item.get("file_name")),
+        symbolic_directory_path=text(item.get("symbolic_directory_path")),
+        file_tags=tags(item.get("file_tags")),
+        file_description=text(item.get("file_description")),
+        created_at=text(item.get("created_at")),
+        last_updated=text(item.get("last_updated")),
+        expire_time=text(item.get("expire_time")),
+        file_metadata=metadata if isinstance(metadata, dict) else {},
+        raw=item,
+    )
+
+
+def read_keyword_search(endpoint: Endpoint, reply: Reply) -> KeywordSearchResult:
+    """Give the hits by file; none is an empty result, not an error."""
+    body = json_object(endpoint, reply)
+    return KeywordSearchResult(
+        status_code=reply.status_code,
+        request_id=text(body.get("request_id")),
+        message=text(body.get("message")),
+        warnings=warnings(body),
+        raw=body,
+        reply=reply,
+        items=tuple(_read_keyword_item(item) for item in _items(endpoint, reply, body)),
+    )
+
+
+def _read_keyword_item(item: dict[str, JSON]) -> KeywordItem:
+    metadata = item.get("file_metadata")
+    about = metadata if isinstance(metadata, dict) else {}
+    hits = item.get("search_results")
+    return KeywordItem(
+        file_id=text(item.get("file_id")),
+        file_metadata=SearchedFile(
+            file_name=text(about.get("file_name")),
+            symbolic_directory_path=text(about.get("symbolic_directory_path")),
+            file_tags=tags(about.get("file_tags")),
+            num_lines=_whole(about.get("num_lines")),
+            created_at=text(about.get("created_at")),
+            last_updated=text(about.get("last_updated")),
+        ),
+        search_results=tuple(
+            KeywordHit(
+                keyword=text(hit.get("keyword")),
+                line_number=_whole(hit.get("line_number")),
+                keyword_number=_whole(hit.get("keyword_number")),
+            )
+            for hit in (hits if isinstance(hits, list) else [])
+            if isinstance(hit, dict)
+        ),
+        raw=item,
+    )
+
+
+def _whole(value: JSON) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def read_delete(endpoint: Endpoint, reply: Reply, *, file_id: str) -> DeleteResult:
+    """Give the confirmation. Raises FileRecordNotFound, or NotFinished (nothing was deleted)."""
+    body = _file_answer(endpoint, reply, file_id)
+    return DeleteResult(
+        status_code=reply.status_code,
+        request_id=text(body.get("request_id")),
+        message=text(body.get("message")),
+        warnings=warnings(body),
+        raw=body,
+        reply=reply,
+        pipeline=text(body.get("pipeline")),
+        file_id=file_id,
+    )
+
+
+def read_output_links(endpoint: Endpoint, reply: Reply, *, file_id: str) -> OutputLinks:
+    """Give the links. Raises FileRecordNotFound, or NotFinished."""
+    body = _file_answer(endpoint, reply, file_id)
+    return OutputLinks(
+        request_id=text(body.get("request_id")),
+        file_id=file_id,
+        pipeline=text(body.get("pipeline")),
+        message=text(body.get("message")),
+        links=_read_links(endpoint, reply, body.get("process_output")),
+        raw=body,
+        reply=reply,
+    )
+
+
+def _read_links(endpoint: Endpoint, reply: Reply, outputs: JSON) -> tuple[DownloadLink, ...] | None:
+    if outputs is None:
+        return None
+    links: list[DownloadLink] = []
+    for output in outputs if isinstance(outputs, list) else [None]:
+        url = output.get("url") if isinstance(output, dict) else None
+        extension = output.get("extension") if isinstance(output, dict) else None
+        if not (isinstance(url, str) and isinstance(extension, str)):
+            raise unexpected(endpoint, reply, "its process_output holds no links")
+        if not re.fullmatch(r"\.?[A-Za-z0-9]{1,16}", extension):
+            raise unexpected(endpoint, reply, "its extension is not one")
+        links.append(DownloadLink(url=url, extension=f".{extension.removeprefix('.')}"))
+    return tuple(links)
+
+
+def _file_answer(endpoint: Endpoint, reply: Reply, file_id: str) -> dict[str, JSON]:
+    try:
+        body = json_object(endpoint, reply)
+    except RequestRejected as error:
+        if says_not_found(error):
+            raise narrow(
+                error,
+                FileRecordNotFound,
+                f"no file {file_id} is on record in this pipeline: the id is wrong, of another "
+                "account or pipeline, or the file was deleted or has expired",
+            ) from None
+        raise
+    if NOT_FINISHED in text(body.get("message")):
+        raise NotFinished(
+            f"file {file_id} is still being processed: wait for it first "
+            "(wait_until_complete). Nothing was changed",
+            request_id=text_or_none(body.get("request_id")),
+            file_id=file_id,
+            endpoint=endpoint.name,
+            reply=reply,
+        )
+    return body

@@ -1,0 +1,49 @@
+"""What every test has: both event loops, virtual time, and no way off this machine."""
+
+from __future__ import annotations
+
+import random
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import trio.testing
+
+from krixik_async.testing import VirtualTimeLoop
+
+LOOPBACK = ("127.", "::1", "localhost", "/")
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Run an anyio test on both backends, in real time."""
+    return str(request.param)
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def virtual_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """Give the backend and options of a run in virtual time; use it as `anyio_backend`."""
+    if request.param == "asyncio":
+        return "asyncio", {"loop_factory": VirtualTimeLoop}
+    return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
+
+
+@pytest.fixture
+def rng() -> random.Random:
+    """Give a generator that draws the same in every run."""
+    return random.Random(20261122)
+
+
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Refuse connections that leave the machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        host = address[0] if isinstance(address, tuple) else str(address)
+        assert str(host).startswith(LOOPBACK), f"a test wanted to leave the machine: {address!r}"
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    yield

@@ -1,0 +1,287 @@
+"""The exchange that sends one file: every answer that can be lost, without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+import pytest
+
+from krixik_async._errors import (
+    AnswerLost,
+    AuthenticationError,
+    ConnectFailed,
+    FileChanged,
+    KrixikError,
+    RequestNotFound,
+    RequestRejected,
+    ServerError,
+    SubmitUncertain,
+    UploadInterrupted,
+    UploadRejected,
+)
+from krixik_async._models import FailureStatus, ProcessStatus
+from krixik_async._reply import Reply
+from krixik_async._submit import AskTicket, LookUp, Pause, SendForm, Step, Submitted, submit
+from krixik_async._wire import Submit, Ticket
+
+REQUEST = Submit(
+    pipeline="books",
+    pipeline_ordered_modules=("keyword-db",),
+    pipeline_output_process_keys=(None,),
+    modules={},
+    file_name="moby.txt",
+    symbolic_directory_path="/novels",
+    file_tags=(),
+    file_description="",
+    expire_time=1800,
+)
+
+
+def ticket(number: int) -> Ticket:
+    return Ticket(
+        request_id=f"request {number}",
+        file_id=f"file {number}",
+        url="u",
+        fields=(),
+        reply=Reply(200),
+    )
+
+
+def status(*flags: bool, overall: str = "ongoing") -> ProcessStatus:
+    failed = FailureStatus(process_id=None, failure_module=None) if overall == "failed" else None
+    return ProcessStatus(
+        status_code=200,
+        request_id="call",
+        file_id="file",
+        message="",
+        pipeline="books",
+        modules={f"module_{n}": flag for n, flag in enumerate(flags, 1)},
+        overall_status=overall,  # type: ignore[arg-type]
+        failure_status=failed,
+    )
+
+
+@attrs.define
+class Service:
+    """Answers each step from a script; time only passes in pauses."""
+
+    tickets: list[Ticket | KrixikError]
+    uploads: list[KrixikError | None] = attrs.field(factory=list)
+    looks: list[ProcessStatus | KrixikError] = attrs.field(factory=list)
+    now: float = 0.0
+    steps: list[Step] = attrs.field(factory=list)
+
+    def answer(self, step: Step) -> Ticket | ProcessStatus | KrixikError | None:
+        self.steps.append(step)
+        match step:
+            case AskTicket():
+                return self.tickets.pop(0)
+            case SendForm():
+                return self.uploads.pop(0) if self.uploads else None
+            case LookUp():
+                # The last answer is repeated for ever.
+                return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+            case Pause(seconds):
+                self.now += seconds
+        return None
+
+    def run(self, fresh_name: Callable[[], str] | None = None) -> Submitted:
+        exchange = submit(REQUEST, now=lambda: self.now, what="'moby.txt'", fresh_name=fresh_name)
+        step = next(exchange)
+        while True:
+            answer = self.answer(step)
+            try:
+                if isinstance(answer, KrixikError):
+                    step = exchange.throw(answer)
+                else:
+                    step = exchange.send(answer)
+            except StopIteration as end:
+                done: Submitted = end.value
+                return done
+
+    @property
+    def kinds(self) -> list[str]:
+        return [type(step).__name__ for step in self.steps if not isinstance(step, Pause)]
+
+    @property
+    def names(self) -> list[str]:
+        return [step.request.file_name for step in self.steps if isinstance(step, AskTicket)]
+
+
+def names() -> Callable[[], str]:
+    made = iter(range(100))
+    return lambda: f"made up {next(made)}.txt"
+
+
+def taken() -> RequestRejected:
+    return RequestRejected("BAD REQUEST: in the service's own words")
+
+
+def test_the_plain_way_is_one_ticket_and_one_upload() -> None:
+    service = Service([ticket(1)])
+    assert service.run() == Submitted(ticket=ticket(1), request=REQUEST, asked_at=0.0)
+    assert service.kinds == ["AskTicket", "SendForm"]
+
+
+@pytest.mark.parametrize("loss", [AnswerLost("lost"), ServerError("500")])
+def test_a_lost_ticket_answer_under_a_made_up_name_takes_a_fresh_name(loss: KrixikError) -> None:
+    service = Service([loss, ticket(2)])
+    done = service.run(names())
+    assert service.names == ["moby.txt", "made up 0.txt"]
+    assert done.request.file_name == "made up 0.txt"
+    assert done.asked_at > 0.0
+
+
+def test_a_lost_ticket_answer_under_the_callers_name_asks_again_through_taken() -> None:
+    service = Service([AnswerLost("lost"), *[taken() for _ in range(12)], ticket(2)])
+    assert service.run().ticket == ticket(2)
+    assert set(service.names) == {"moby.txt"}
+    assert 60.0 <= service.now <= 90.0
+
+
+def test_a_name_still_taken_90_s_after_the_loss_is_uncertain_and_names_path_and_time() -> None:
+    service = Service([AnswerLost("lost"), *[taken() for _ in range(40)]])
+    with pytest.raises(SubmitUncertain, match=r"'moby.txt'.* 92 s ago.*'/novels/moby.txt'") as info:
+        service.run()
+    assert info.value.pipeline == "books"
+    assert 90.0 <= service.now < 100.0
+
+
+def test_a_refusal_without_a_loss_is_raised_at_once() -> None:
+    service = Service([taken()])
+    with pytest.raises(RequestRejected, match="own words"):
+        service.run()
+    assert service.now == 0.0
+
+
+def test_a_refusal_known_to_mean_something_else_is_raised_even_after_a_loss() -> None:
+    other_chain = RequestRejected(
+        "BAD REQUEST: you have at least one file on record with the same pipeline name..."
+    )
+    with pytest.raises(RequestRejected, match="same pipeline name"):
+        Service([AnswerLost("lost"), other_chain]).run()
+
+
+def test_a_made_up_name_that_is_taken_is_raised_for_it_cannot_be_our_own() -> None:
+    with pytest.raises(RequestRejected, match="own words"):
+        Service([AnswerLost("lost"), taken()]).run(names())
+
+
+def test_four_lost_ticket_answers_are_given_up() -> None:
+    service = Service([AnswerLost(f"lost {n}") for n in range(1, 6)])
+    with pytest.raises(AnswerLost, match="lost 4"):
+        service.run()
+
+
+def test_no_connection_for_the_ticket_is_raised() -> None:
+    with pytest.raises(ConnectFailed):
+        Service([ConnectFailed("refused")]).run()
+
+
+def test_an_interrupted_upload_is_repeated_on_the_same_ticket() -> None:
+    service = Service(
+        [ticket(1)], uploads=[UploadInterrupted("cut"), UploadInterrupted("cut"), None]
+    )
+    assert service.run().ticket == ticket(1)
+    assert service.kinds == ["AskTicket", "SendForm", "SendForm", "SendForm"]
+    assert service.now > 0.0
+
+
+def test_an_upload_interrupted_four_times_takes_a_new_ticket_and_then_gives_up() -> None:
+    cut = [UploadInterrupted("cut") for _ in range(100)]
+    service = Service([ticket(n) for n in range(1, 9)], uploads=cut)
+    with pytest.raises(UploadInterrupted) as info:
+        service.run()
+    assert service.kinds.count("AskTicket") == 4
+    assert service.kinds.count("SendForm") == 16
+    assert (info.value.request_id, info.value.file_id) == ("request 4", "file 4")
+    assert info.value.pipeline == "books"
+
+
+def test_a_refused_form_means_a_new_ticket() -> None:
+    expired = UploadRejected("403", reply=Reply(403))
+    service = Service([ticket(1), ticket(2)], uploads=[expired, None])
+    assert service.run().ticket == ticket(2)
+    assert "LookUp" not in service.kinds
+
+
+def test_a_form_refused_on_four_tickets_is_raised_with_the_ids() -> None:
+    refusals = [UploadRejected("403", reply=Reply(403)) for _ in range(9)]
+    service = Service([ticket(n) for n in range(1, 9)], uploads=list(refusals))
+    with pytest.raises(UploadRejected) as info:
+        service.run()
+    assert info.value.request_id == "request 4"
+    assert service.kinds.count("AskTicket") == 4
+
+
+@pytest.mark.parametrize(
+    "found",
+    [status(True, False), status(True, overall="complete"), status(False, overall="failed")],
+)
+@pytest.mark.parametrize("loss", [AnswerLost("lost"), UploadRejected("503", reply=Reply(503))])
+def test_after_a_lost_upload_answer_any_sign_of_work_means_it_arrived(
+    loss: KrixikError, found: ProcessStatus
+) -> None:
+    service = Service([ticket(1)], uploads=[loss], looks=[found])
+    assert service.run().ticket == ticket(1)
+    assert service.kinds == ["AskTicket", "SendForm", "LookUp"]
+
+
+def test_all_false_until_the_ticket_is_surely_gone_means_it_arrived() -> None:
+    service = Service([ticket(1)], uploads=[AnswerLost("lost")], looks=[status(False)])
+    assert service.run().ticket == ticket(1)
+    assert 75.0 <= service.now <= 80.0
+    assert service.kinds.count("SendForm") == 1
+
+
+def test_a_record_that_vanished_means_it_did_not_arrive_and_a_new_ticket_is_taken() -> None:
+    looks: list[ProcessStatus | KrixikError] = [status(False)] * 29
+    looks += [RequestNotFound("gone")]
+    service = Service([ticket(1), ticket(2)], uploads=[AnswerLost("lost"), None], looks=looks)
+    assert service.run(names()).ticket == ticket(2)
+    assert service.names == ["moby.txt", "made up 0.txt"]
+
+
+def test_one_not_found_alone_is_no_verdict() -> None:
+    looks: list[ProcessStatus | KrixikError] = [RequestNotFound("lag"), status(True)]
+    service = Service([ticket(1)], uploads=[AnswerLost("lost")], looks=looks)
+    assert service.run().ticket == ticket(1)
+
+
+def test_uploads_that_vanish_on_four_tickets_are_given_up() -> None:
+    service = Service(
+        [ticket(n) for n in range(1, 9)],
+        uploads=[AnswerLost("lost") for _ in range(9)],
+        looks=[RequestNotFound("gone")],
+    )
+    with pytest.raises(RequestNotFound) as info:
+        service.run(names())
+    assert info.value.request_id == "request 4"
+
+
+def test_an_outage_while_looking_is_ridden_out_for_90_s() -> None:
+    looks: list[ProcessStatus | KrixikError] = [ConnectFailed("down")] * 10
+    looks += [status(True)]
+    service = Service([ticket(1)], uploads=[AnswerLost("lost")], looks=looks)
+    assert service.run().ticket == ticket(1)
+
+    service = Service([ticket(1)], uploads=[AnswerLost("lost")], looks=[ConnectFailed("down")])
+    with pytest.raises(ConnectFailed) as info:
+        service.run()
+    assert 90.0 <= service.now <= 95.0
+    assert info.value.request_id == "request 1"
+
+
+def test_a_rejected_key_ends_the_looking_at_once() -> None:
+    service = Service([ticket(1)], uploads=[AnswerLost("lost")], looks=[AuthenticationError("no")])
+    with pytest.raises(AuthenticationError):
+        service.run()
+    assert service.now == 0.0
+
+
+def test_a_file_that_changed_is_raised_with_the_ids_of_its_ticket() -> None:
+    service = Service([ticket(1)], uploads=[FileChanged("grew")])
+    with pytest.raises(FileChanged) as info:
+        service.run()
+    assert info.value.file_id == "file 1"
