@@ -11,7 +11,7 @@ from krixik_async._files import FilesOnRecord, SaveTo, Tags
 from krixik_async._job import AnyJob, Job, as_completed, as_list, wait_for
 from krixik_async._models import JobRef, Output, ProcessStatus
 from krixik_async._results import WaitResult
-from krixik_async._sending import LocalFile, Naming
+from krixik_async._sending import GivenFile, LocalFile
 from krixik_async._waiting import AsCompleted, OnUpdate, Poll, ReturnWhen
 
 
@@ -117,32 +117,32 @@ class Pipeline(FilesOnRecord):
         call makes a record of its own. Cancelled before it returns, the file may or may not be
         processed; cancelled while waiting, it goes on.
         """
-        _validation.check_bool("wait_for_process", wait_for_process)
-        _validation.check_bool("download_output", download_output)
         _validation.check_bool("verbose", verbose)
-        directory = _fetching.check_directory(local_save_directory)
-        shipment = await _sending.prepare(
-            self._chain,
-            pipeline=self._name,
+        given = GivenFile(
             local_file_path=local_file_path,
-            naming=Naming(
-                file_name=file_name,
-                symbolic_directory_path=symbolic_directory_path,
-                symbolic_file_path=symbolic_file_path,
-                file_tags=file_tags,
-                file_description=file_description,
-            ),
+            file_name=file_name,
+            symbolic_directory_path=symbolic_directory_path,
+            symbolic_file_path=symbolic_file_path,
+            file_tags=file_tags,
+            file_description=file_description,
             modules=modules,
             expire_time=expire_time,
-            offload=self._session.offload,
-            rng=self._session.rng,
         )
+        return await self._process(given, wait_for_process, download_output, local_save_directory)
+
+    async def _process(
+        self, given: GivenFile, wait: bool, download: bool, save_to: SaveTo | None
+    ) -> Job | Output:
+        _validation.check_bool("wait_for_process", wait)
+        _validation.check_bool("download_output", download)
+        directory = _fetching.check_directory(save_to)
+        shipment = await _sending.prepare(self._session, self._name, self._chain, given)
         ref, request = await _sending.send(self._session, shipment)
         job = Job(ref, self, request)
-        if not wait_for_process:
+        if not wait:
             return job
         await job
-        if not download_output:
+        if not download:
             return job
         return await _fetching.fetch_output(self._session, self._name, job.file_id, directory)
 

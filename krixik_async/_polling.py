@@ -200,7 +200,7 @@ class Scheduler:
             if self._entries.get(key) is not entry:
                 return  # everybody has left meanwhile
             self._settle(key, entry, changed)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits, as it is
             # A bug, or a schedule of the caller's that raises: his wait must end, not hang.
             self._entries.pop(key, None)
             for waiter in entry.waiters:

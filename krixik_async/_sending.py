@@ -7,7 +7,7 @@ import random
 import string
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypeAlias, TypeGuard
+from typing import Any, BinaryIO, TypeAlias, TypeGuard
 
 import attrs
 
@@ -34,14 +34,17 @@ LocalFile: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 
 
 @attrs.frozen(kw_only=True)
-class Naming:
-    """Hold how a file is to be called and marked on the service, as the caller gave it."""
+class GivenFile:
+    """Hold what `Pipeline.process` was told of a file, as the caller gave it."""
 
+    local_file_path: LocalFile
     file_name: str | None = None
     symbolic_directory_path: str | None = None
     symbolic_file_path: str | None = None
     file_tags: Sequence[Mapping[str, str]] | None = None
     file_description: str | None = None
+    modules: Mapping[str, Any] | None = None
+    expire_time: int = _validation.DEFAULT_EXPIRE_TIME_S
 
 
 @attrs.frozen(kw_only=True)
@@ -56,27 +59,19 @@ class Shipment:
 
 
 async def prepare(
-    chain: Sequence[str],
-    *,
-    pipeline: str,
-    local_file_path: LocalFile,
-    naming: Naming,
-    modules: object,
-    expire_time: int,
-    offload: Offload,
-    rng: random.Random,
+    session: Session, pipeline: str, chain: Sequence[str], given: GivenFile
 ) -> Shipment:
     """Check everything that can be checked here and give the shipment.
 
     Raises InvalidArgument or InvalidArgumentType naming the first rule that is broken.
     """
-    filled = _catalogue.fill_modules(chain, modules)
-    directory, name = _place(naming)
-    tags = () if naming.file_tags is None else _validation.check_tags(naming.file_tags)
-    description = naming.file_description
+    filled = _catalogue.fill_modules(chain, given.modules)
+    directory, name = _place(given)
+    tags = () if given.file_tags is None else _validation.check_tags(given.file_tags)
+    description = given.file_description
     description = "" if description is None else _validation.check_description(description)
-    seconds = _validation.check_expire_time(expire_time)
-    source, local_name, what = _source(local_file_path, name)
+    seconds = _validation.check_expire_time(given.expire_time)
+    source, local_name, what = _source(given.local_file_path, name)
     extension = _validation.check_extension(local_name, chain)
     if extension in _validation.TO_CONVERT:
         raise InvalidArgument(
@@ -85,8 +80,8 @@ async def prepare(
         )
     if name is not None:
         name = _validation.check_file_name(name, extension=extension)
-    await _check_content(source, chain, what, offload)
-    make = _name_maker(extension, rng)
+    await _check_content(source, chain, what, session.offload)
+    make = _name_maker(extension, session.rng)
     return Shipment(
         request=Submit(
             pipeline=pipeline,
@@ -106,16 +101,16 @@ async def prepare(
     )
 
 
-def _place(naming: Naming) -> tuple[str, str | None]:
+def _place(given: GivenFile) -> tuple[str, str | None]:
     """Give (directory, file name or None) on the service."""
-    directory, name = naming.symbolic_directory_path, naming.file_name
-    if naming.symbolic_file_path is not None:
+    directory, name = given.symbolic_directory_path, given.file_name
+    if given.symbolic_file_path is not None:
         if directory is not None or name is not None:
             raise InvalidArgument(
                 "symbolic_file_path was given together with file_name or "
                 "symbolic_directory_path: it is both of them in one, so give it alone"
             )
-        directory, name = _validation.split_symbolic_path(naming.symbolic_file_path)
+        directory, name = _validation.split_symbolic_path(given.symbolic_file_path)
     if directory is None:
         return _validation.DEFAULT_DIRECTORY, name
     return _validation.check_directory(directory), name

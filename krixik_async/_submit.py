@@ -243,8 +243,11 @@ def _settle(
         else:
             assert isinstance(status, ProcessStatus)
             absent = 0
-            if status.overall_status != "ongoing" or any(status.modules.values()):
-                return True
-            if attempt.now() - asked_at >= TICKET_GONE_S:
+            if _in_work(status) or attempt.now() - asked_at >= TICKET_GONE_S:
                 return True
         yield Pause(LOOK_EVERY_S)
+
+
+def _in_work(status: ProcessStatus) -> bool:
+    """Tell whether a status shows that the file is there: nothing runs without an upload."""
+    return status.overall_status != "ongoing" or any(status.modules.values())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import attrs
 
@@ -175,7 +175,7 @@ class AsCompleted:
         self._until = 0.0
         self._closed = False
 
-    def __aiter__(self) -> AsCompleted:
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> JobOutcome:
@@ -218,7 +218,7 @@ class AsCompleted:
         if self._subscription is not None:
             self._subscription.detach()
 
-    async def __aenter__(self) -> AsCompleted:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

@@ -99,7 +99,8 @@ def test_failures_are_raised_with_every_outcome_and_the_first_as_the_cause() -> 
         outcome("error", 9, error=RequestRejected("no")),
     ]
     result = WaitResult([*bad, outcome("complete", 20)])
-    with pytest.raises(JobsFailed, match=r"7 of 8 jobs.*\(failed\).*\(deleted\) and 2 more") as info:
+    named = r"7 of 8 jobs.*\(failed\).*\(deleted\) and 2 more"
+    with pytest.raises(JobsFailed, match=named) as info:
         result.raise_for_failures()
     assert list(info.value.outcomes) == bad
     assert isinstance(info.value.__cause__, ProcessFailed)
@@ -200,5 +201,5 @@ def test_a_token_that_is_no_text_is_a_type_error() -> None:
 
 
 def test_a_token_of_another_version_says_which() -> None:
-    with pytest.raises(InvalidArgument, match="version 2.*reads 1"):
+    with pytest.raises(InvalidArgument, match=r"version 2.*reads 1"):
         read_token('{"krixik_async":2,"jobs":[]}')

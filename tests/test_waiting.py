@@ -242,7 +242,7 @@ async def test_a_cancelled_step_loses_nothing() -> None:
 
 @pytest.mark.parametrize("timeout", [float("inf"), float("nan"), -1])
 def test_a_time_out_out_of_range_is_refused(timeout: float) -> None:
-    with pytest.raises(InvalidArgument, match="timeout is .* 0 or more and finite"):
+    with pytest.raises(InvalidArgument, match=r"timeout is .* 0 or more and finite"):
         check_timeout(timeout)
 
 
@@ -267,7 +267,7 @@ def test_a_schedule_that_is_none_is_refused(poll: object) -> None:
 
 
 def test_an_unknown_return_when_is_refused() -> None:
-    with pytest.raises(InvalidArgument, match="'any'.*first_failure"):
+    with pytest.raises(InvalidArgument, match=r"'any'.*first_failure"):
         check_return_when("any")
 
 
