@@ -1,0 +1,189 @@
+"""Whatever jobs, faults, waiters and cancellations meet: laws that hold for every wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import attrs
+import pytest
+import tenacity
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from krixik_async._errors import (
+    ConnectFailed,
+    KrixikError,
+    RequestNotFound,
+    RequestRejected,
+    UnexpectedReply,
+)
+from krixik_async._models import FailureStatus, JobRef, ProcessStatus
+from krixik_async._results import WaitResult
+from krixik_async.testing import VirtualTimeLoop
+from tests.polled_service import EPOCH, House
+
+BACKENDS = {
+    "asyncio": lambda: {"loop_factory": VirtualTimeLoop},
+    "trio": lambda: {"clock": trio.testing.MockClock(autojump_threshold=0)},
+}
+SECONDS = st.floats(0, 120).map(lambda s: round(s, 2))
+MAX_LOOKS = 3
+# The slowest schedule asks every 20 s, and after trouble a look is held back for 11 s at most.
+NOTICED_WITHIN_S = 35.0
+
+
+@attrs.frozen
+class Story:
+    """What becomes of one job, and when; `trouble` is when looking at it fails, and how."""
+
+    end: str
+    at: float
+    trouble: tuple[float, float, str]
+
+    def answer(self, now: float) -> ProcessStatus | KrixikError:
+        begins, lasts, kind = self.trouble
+        if begins <= now < begins + lasts:
+            return {
+                "network": ConnectFailed("down"),
+                "proxy": UnexpectedReply("a proxy's page"),
+                "lag": RequestNotFound("process_id was not found"),
+            }[kind]
+        over = now >= self.at
+        if over and self.end == "deleted":
+            return RequestNotFound("process_id was not found")
+        if over and self.end == "refused":
+            return RequestRejected("pipeline of process_id does not match")
+        failed = over and self.end == "failed"
+        done = over and self.end == "complete"
+        return ProcessStatus(
+            status_code=200,
+            request_id="call",
+            file_id="f",
+            message="",
+            pipeline="p",
+            modules={"module_1": done},
+            overall_status="failed" if failed else "complete" if done else "ongoing",
+            failure_status=FailureStatus(process_id=None, failure_module="m") if failed else None,
+        )
+
+
+@attrs.frozen
+class Wait:
+    """One caller's wait: for which jobs, from when, how long, and when it is cancelled."""
+
+    jobs: tuple[int, ...]
+    starts: float
+    timeout: float
+    cancelled_after: float
+    return_when: str
+
+
+STORIES = st.builds(
+    Story,
+    st.sampled_from(["complete", "failed", "deleted", "refused", "never"]),
+    SECONDS,
+    st.tuples(SECONDS, st.floats(0, 20), st.sampled_from(["network", "proxy", "lag"])),
+)
+WAITS = st.builds(
+    Wait,
+    st.lists(st.integers(0, 5), min_size=1, max_size=8).map(tuple),
+    SECONDS,
+    SECONDS,
+    st.one_of(st.just(1e6), SECONDS),
+    st.sampled_from(["all", "first", "first_failure"]),
+)
+SCHEDULES = st.sampled_from(
+    [tenacity.wait_fixed(0.7), tenacity.wait_fixed(9), tenacity.wait_exponential(0.1, max=20)]
+)
+
+
+def job(number: int) -> JobRef:
+    return JobRef(request_id=f"r{number}", pipeline="p", submitted_at=EPOCH)
+
+
+class Told(House):
+    """A house whose answers come from the stories."""
+
+    stories: tuple[Story, ...] = ()
+
+    async def check(self, ref: JobRef) -> ProcessStatus:
+        self.busy += 1
+        self.busiest = max(self.busiest, self.busy)
+        try:
+            await self.clock.sleep(0.05)
+        finally:
+            self.busy -= 1
+        answer = self.stories[int(ref.request_id[1:])].answer(self.now)
+        if isinstance(answer, KrixikError):
+            raise answer
+        return answer
+
+
+async def one_wait(house: House, wait: Wait, schedule: Any, results: list[Any]) -> None:
+    await house.clock.sleep(wait.starts)
+    with anyio.move_on_after(wait.cancelled_after):
+        result = await house.waiter.wait(
+            [job(n) for n in wait.jobs],
+            timeout=wait.timeout,
+            return_when=wait.return_when,  # type: ignore[arg-type]
+            on_update=None,
+            poll=schedule,
+        )
+        results.append((wait, house.now, result))
+
+
+def hold(stories: tuple[Story, ...], wait: Wait, ended: float, result: WaitResult) -> None:
+    """Hold one result against the stories."""
+    assert list(result) == [f"r{n}" for n in dict.fromkeys(wait.jobs)]
+    assert ended <= wait.starts + wait.timeout + 1e-6
+    assert result.timed_out == (ended >= wait.starts + wait.timeout - 1e-6 and bool(result.pending))
+    for number, outcome in zip(dict.fromkeys(wait.jobs), result.values(), strict=True):
+        story = stories[number]
+        expected = {
+            "complete": {"complete"},
+            "failed": {"failed"},
+            "deleted": {"deleted", "not_found"},
+            "refused": {"error"},
+            "never": set(),
+        }[story.end]
+        # Three unreadable replies in a row, or a record unreadable for long, are verdicts too.
+        kind = story.trouble[2]
+        expected |= {"proxy": {"error"}, "lag": {"deleted", "not_found"}, "network": set()}[kind]
+        assert outcome.state in {"pending", *expected}
+        if outcome.state in ("complete", "failed"):
+            assert ended >= story.at
+        quiet_since = max(story.at, wait.starts, story.trouble[0] + story.trouble[1])
+        if story.end != "never" and ended >= quiet_since + NOTICED_WITHIN_S:
+            assert outcome.ended
+    if wait.return_when == "all" and not result.timed_out:
+        assert not result.pending
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=60, deadline=None)
+@given(
+    stories=st.tuples(*[STORIES] * 6),
+    waits=st.lists(WAITS, min_size=1, max_size=4),
+    schedule=SCHEDULES,
+)
+def test_every_wait_gives_each_job_one_true_outcome_in_time(
+    backend: str, stories: tuple[Story, ...], waits: list[Wait], schedule: Any
+) -> None:
+    """Never past its time, never more looks than allowed, nothing left behind."""
+
+    async def run() -> None:
+        house = Told(max_looks=MAX_LOOKS)
+        house.stories = stories
+        results: list[Any] = []
+        async with anyio.create_task_group() as group:
+            for wait in waits:
+                group.start_soon(one_wait, house, wait, schedule, results)
+        for wait, ended, result in results:
+            hold(stories, wait, ended, result)
+        assert house.busiest <= MAX_LOOKS
+        await house.clock.sleep(1)
+        assert (len(house.scheduler), len(house.tasks), house.busy) == (0, 0, 0)
+
+    anyio.run(run, backend=backend, backend_options=BACKENDS[backend]())
