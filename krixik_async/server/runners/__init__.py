@@ -1,0 +1,77 @@
+"""The modules that really compute, one file each, behind one picklable call.
+
+A runner reads one whole input file and writes one whole output file. It keeps no state, knows
+nothing of accounts, records or HTTP, and may run in a worker thread or a worker process:
+`run` and `RunRequest` are picklable for that. A runner's module, and with it whatever is heavy
+(NLTK takes 0.2 s to import), is imported by the first run that needs it.
+
+A new module is a file here with a `run(request)` of the same shape, a line in `RUNNERS` and, if
+it needs more than the core dependencies, one in `_NEEDS`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from krixik_async.server.runners._request import RunnerError, RunRequest
+
+__all__ = ["RUNNERS", "RunRequest", "RunnerError", "available", "missing", "run"]
+
+RUNNERS: Mapping[str, str] = MappingProxyType(
+    {
+        "json-to-txt": "krixik_async.server.runners._json_to_txt",
+        "keyword-db": "krixik_async.server.runners._keyword_db",
+        "parser": "krixik_async.server.runners._parser",
+    }
+)
+"""Module name of the catalogue -> the Python module that has its `run(request)`."""
+
+_NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType({"parser": ("nltk", "punkt")})
+"""What a runner imports beyond the standard library and the package's core dependencies."""
+
+
+def run(request: RunRequest) -> dict[str, object]:
+    """Run one module: read `request.source` whole, write `request.destination` whole.
+
+    Idempotent: the output depends on the request and the input file alone, and an existing
+    destination is replaced. Not atomic: after an error, or a kill, the destination may be
+    missing or partial, so give a temporary name and rename it after success. What is written
+    is not synced to the disk. Blocking; there is no way to stop it but to end its process.
+
+    Returns:
+        The module's own metadata, as a file's record shows it: `{"num_lines": 12}`, or `{}`.
+
+    Raises:
+        RunnerError: the input or the parameters cannot be processed, no runner has this name,
+            or an extra is not installed; the message is one line and quotes no file content.
+        OSError: the source cannot be read or the destination cannot be written.
+    """
+    lack = missing(request.module)
+    if lack is not None:
+        raise RunnerError(lack)
+    metadata: dict[str, object] = importlib.import_module(RUNNERS[request.module]).run(request)
+    return metadata
+
+
+def available() -> frozenset[str]:
+    """Name the modules that can run here and now."""
+    return frozenset(module for module in RUNNERS if missing(module) is None)
+
+
+def missing(module: str) -> str | None:
+    """Say in one line why a module cannot run here, or return None if it can.
+
+    Looks the dependencies up without importing them.
+    """
+    if module not in RUNNERS:
+        return f"this server cannot run the module {module!r}; it runs {', '.join(RUNNERS)}"
+    absent = [name for name in _NEEDS.get(module, ()) if importlib.util.find_spec(name) is None]
+    if absent:
+        return (
+            f"the module {module!r} needs {' and '.join(absent)}: "
+            "pip install 'krixik-async[server]'"
+        )
+    return None
