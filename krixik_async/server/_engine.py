@@ -1,0 +1,144 @@
+"""Runs the chains: so many files at a time, in order of upload, module after module.
+
+A module's output is on the disk under its own name before its flag is set, so a run that is cut
+off (a kill, a stop) goes on from the last module that was done. Nothing here is in memory only
+but the queue, which is rebuilt from the records.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import anyio
+
+from krixik_async._catalogue import MODULES
+from krixik_async._clock import Clock
+from krixik_async._offload import Offload
+from krixik_async._tasks import TaskSet
+from krixik_async.server._answers import module_data
+from krixik_async.server._records import Record
+from krixik_async.server._settings import ServerSettings
+from krixik_async.server._store import Store
+from krixik_async.server.runners import RunnerError, RunRequest, run
+
+logger = logging.getLogger("krixik_async.server")
+
+# The hosted service's limit on an output, from its documentation. It cannot hold for databases
+# and indexes: those of texts well within the limit on inputs are larger.
+MAX_OUTPUT_BYTES = 5 * 2**20
+_LIMITED = ("json", "text")
+# A worker process that dies (out of memory, killed by hand) takes down one try, not the job.
+# The pause is for the case that all processes of a group are being stopped, this one included.
+_TRIES = 3
+_RETRY_SECONDS = 1.0
+# How long a file may outlive its record.
+_SWEEP_SECONDS = 5.0
+
+
+class Engine:
+    """Process uploaded files in tasks of its own, from `start()` to `aclose()`."""
+
+    def __init__(
+        self, store: Store, settings: ServerSettings, clock: Clock, compute: Offload
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._compute = compute
+        self._tasks = TaskSet()
+        self._send, self._receive = anyio.create_memory_object_stream[str](math.inf)
+
+    async def start(self) -> None:
+        """Take up what is unfinished and begin."""
+        for record in await self._store.unfinished(self._clock.wall()):
+            self.add(record.file_id)
+        for number in range(self._settings.workers):
+            self._tasks.spawn(self._work, name=f"krixik-async worker {number}")
+        self._tasks.spawn(self._sweep, name="krixik-async sweeper")
+
+    def add(self, file_id: str) -> None:
+        """Put an uploaded file at the end of the queue."""
+        self._send.send_nowait(file_id)
+
+    async def aclose(self) -> None:
+        """Stop; what is unfinished stays so and is taken up at the next start."""
+        await self._tasks.aclose()
+        self._send.close()
+        self._receive.close()
+
+    async def _sweep(self) -> None:
+        while True:
+            await self._clock.sleep(_SWEEP_SECONDS)
+            try:
+                await self._store.expire(self._clock.wall())
+            except Exception:
+                logger.exception("what has expired could not be removed; trying again")
+
+    async def _work(self) -> None:
+        async for file_id in self._receive:
+            try:
+                await self._process(file_id)
+            except Exception:
+                # Of the store, not of a module: a full disk, say. The record is as it was.
+                logger.exception("file %s was left unfinished until the next start", file_id)
+
+    async def _process(self, file_id: str) -> None:
+        record = await self._store.any_file(file_id, self._clock.wall())
+        while record is not None and record.state == "processing":
+            record = await self._next_module(record)
+
+    async def _next_module(self, record: Record) -> Record | None:
+        """Run one module; give the record as it is then, None if it has ended meanwhile."""
+        started = self._clock.now()
+        position = record.modules_done
+        module = MODULES[record.chain[position]]
+        before = MODULES[record.chain[position - 1]].key_out if position else module.key_in
+        chosen = record.modules[f"module_{position + 1}"]
+        temporary = self._store.temporary_path(record)
+        request = RunRequest(
+            module=module.name,
+            model=chosen["model"],
+            params=chosen["params"],
+            source=self._store.input_path(record),
+            destination=temporary,
+            input_key=before,
+        )
+        outcome = await self._run(record, request)
+        rest = started + self._settings.min_module_seconds - self._clock.now()
+        if rest > 0:
+            await self._clock.sleep(rest)
+        if isinstance(outcome, str):
+            return await self._store.fail(record, outcome, self._clock.wall())
+        said = module_data(record, position, outcome)
+        return await self._store.advance(record, temporary, said, self._clock.wall())
+
+    async def _run(self, record: Record, request: RunRequest) -> dict[str, object] | str:
+        """Give what the runner says of its output, or in words why there is none."""
+        label = record.label(record.modules_done)
+        try:
+            said = await self._run_in_worker(request)
+            size = await self._store.seal(request.destination)
+        except RunnerError as error:
+            logger.warning("process %s failed at %s: %s", record.process_id, label, error)
+            return str(error)
+        except Exception as error:
+            if await self._store.any_file(record.file_id, self._clock.wall()) is not None:
+                logger.exception("process %s failed at %s", record.process_id, label)
+            return f"unexpected {type(error).__name__}"
+        last = record.modules_done + 1 == len(record.chain)
+        limited = last and MODULES[request.module].gives in _LIMITED
+        if limited and size > MAX_OUTPUT_BYTES:
+            reason = f"the output has {size} bytes, the limit is {MAX_OUTPUT_BYTES}"
+            logger.warning("process %s failed at %s: %s", record.process_id, label, reason)
+            return reason
+        return said
+
+    async def _run_in_worker(self, request: RunRequest) -> dict[str, object]:
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._compute(run, request)
+            except anyio.BrokenWorkerProcess:
+                await self._clock.sleep(_RETRY_SECONDS)
+                logger.warning("a worker process died while running %s", request.module)
+        return await self._compute(run, request)

@@ -1,0 +1,69 @@
+"""What a server is told at its start, checked once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from krixik_async._errors import InvalidArgument, InvalidArgumentType
+
+# The life of a record without an upload; as the hosted service's, seen 2026-11.
+TICKET_SECONDS = 60.0
+
+
+def _positive(_: object, field: attrs.Attribute[float], value: object) -> None:
+    _number(field.name, value)
+    if not 0 < float(str(value)) < float("inf"):
+        raise InvalidArgument(f"{field.name} is {value} but must be above 0 and finite")
+
+
+def _not_negative(_: object, field: attrs.Attribute[float], value: object) -> None:
+    _number(field.name, value)
+    if not 0 <= float(str(value)) < float("inf"):
+        raise InvalidArgument(f"{field.name} is {value} but must be 0 or more and finite")
+
+
+def _number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidArgumentType(f"{name} is {type(value).__name__} but must be a number")
+
+
+def _keys(_: object, __: object, keys: tuple[str, ...]) -> None:
+    if not keys:
+        raise InvalidArgument("api_keys is empty: name at least one key, or nobody can call")
+    for key in keys:
+        if not isinstance(key, str):
+            raise InvalidArgumentType(f"api_keys holds {type(key).__name__}: each must be a str")
+        # A key travels as a header: nothing that could end or split one.
+        if not key or not key.isascii() or not key.isprintable() or " " in key:
+            raise InvalidArgument(
+                "api_keys holds a key that is empty or has blanks, line ends or characters "
+                "outside ASCII: a uuid4 is a good key"
+            )
+
+
+def _workers(_: object, __: object, workers: object) -> None:
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise InvalidArgument(f"workers is {workers!r} but must be a whole number of 1 or more")
+
+
+@attrs.frozen(kw_only=True)
+class ServerSettings:
+    """Hold a server's settings.
+
+    `data_dir` is made if it is missing; one server at a time may use it; None means a temporary
+    folder that goes with the server. Each of `api_keys` is an account of its own. `workers` is
+    how many files are processed at a time. `link_seconds` is the life of a download link. For
+    tests and demos, `min_module_seconds` makes each module take at least that long and
+    `ticket_seconds` sets the life of a record without an upload.
+
+    Raises InvalidArgument or InvalidArgumentType for values that cannot work.
+    """
+
+    data_dir: Path | None = attrs.field(default=None, converter=attrs.converters.optional(Path))
+    api_keys: tuple[str, ...] = attrs.field(repr=False, validator=_keys)
+    min_module_seconds: float = attrs.field(default=0.0, validator=_not_negative)
+    ticket_seconds: float = attrs.field(default=TICKET_SECONDS, validator=_positive)
+    workers: int = attrs.field(default=2, validator=_workers)
+    link_seconds: float = attrs.field(default=3600.0, validator=_positive)

@@ -1,0 +1,157 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from krixik_async import __main__
+from krixik_async._cli import cli
+from krixik_async._version import __version__
+from tests.server_side import KEY
+
+
+def interrupt_when_ready(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """End a server in this process once it has said that it is ready; collect a reply's status."""
+    from krixik_async import _cli
+
+    announce = _cli._announce
+    statuses: list[int] = []
+
+    def use(url: str) -> None:
+        headers = {"krixikApiKey": KEY}
+        statuses.append(httpx.post(f"{url}/cli-checkin", headers=headers).status_code)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def announce_and_use(url: str) -> None:
+        announce(url)
+        threading.Thread(target=use, args=(url,)).start()
+
+    monkeypatch.setattr(_cli, "_announce", announce_and_use)
+    return statuses
+
+
+def test_serve_says_one_line_and_serves_until_it_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statuses = interrupt_when_ready(monkeypatch)
+    options = ["--port", "0", "--data-dir", str(tmp_path), "--api-key", KEY, "--api-key", "other"]
+    result = CliRunner().invoke(cli, ["serve", *options])
+    assert re.fullmatch(r"krixik-async server ready on http://127\.0\.0\.1:\d+\n", result.stdout), (
+        result.output
+    )
+    assert (result.exit_code, result.stderr, statuses) == (0, "", [200])
+
+
+def test_without_a_key_one_is_made_up_and_shown_on_stderr(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statuses = interrupt_when_ready(monkeypatch)
+    result = CliRunner().invoke(cli, ["serve", "--port", "0", "--data-dir", str(tmp_path)])
+    assert re.fullmatch(
+        r"No --api-key was given\. For this run the key is [0-9a-f-]{36}; give it with --api-key "
+        r"next time to see the same files\.\n",
+        result.stderr,
+    )
+    assert result.stdout.count("\n") == 1
+    assert (result.exit_code, statuses) == (0, [403])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--api-key", "a b"], "api_keys holds a key that is empty"),
+        (["--ticket-seconds", "0"], "ticket_seconds is 0.0 but must be above 0"),
+        (["--min-module-seconds", "-1"], "min_module_seconds is -1.0"),
+        (["--min-module-seconds", "x"], "'x' is not a valid float"),
+        (["--port", "65536"], "65536 is not in the range"),
+        (["--nothing"], "No such option"),
+    ],
+)
+def test_wrong_usage_is_status_2_and_says_what_is_wrong(
+    tmp_path: Path, options: list[str], words: str
+) -> None:
+    base = ["serve", "--data-dir", str(tmp_path / "data"), "--api-key", KEY]
+    result = CliRunner().invoke(cli, [*base, *options])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert words in " ".join(result.stderr.split())
+
+
+def test_what_cannot_be_done_is_status_1_and_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = CliRunner().invoke(cli, ["serve", "--port=0", "--data-dir", str(tmp_path / "file")])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.splitlines()[-1] == (
+        f"Error: data_dir '{tmp_path}/file' cannot be used: File exists"
+    )
+
+
+def test_every_command_has_help() -> None:
+    runner = CliRunner()
+    for command in ([], *([name] for name in cli.commands)):
+        for option in ("-h", "--help"):
+            result = runner.invoke(cli, [*command, option])
+            assert (result.exit_code, result.stdout.startswith("Usage: ")) == (0, True)
+
+
+def test_the_version_is_told() -> None:
+    result = CliRunner().invoke(cli, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"krixik-async, version {__version__}\n")
+
+
+def test_the_module_runs_as_a_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`python -m krixik_async` is the command."""
+    monkeypatch.setattr(sys, "argv", ["krixik_async", "--version"])
+    monkeypatch.delitem(sys.modules, "krixik_async.__main__")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("krixik_async", run_name="__main__")
+    assert (ended.value.code, capsys.readouterr().out) == (
+        0,
+        f"krixik-async, version {__version__}\n",
+    )
+
+
+def test_without_click_one_line_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "krixik_async._cli")
+    monkeypatch.setitem(sys.modules, "click", None)
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
+    captured = capsys.readouterr()
+    assert (ended.value.code, captured.out, captured.err) == (
+        1,
+        "",
+        'The command line needs click: pip install "krixik-async[cli]"\n',
+    )
+
+
+def test_any_other_import_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "krixik_async._cli", None)
+    with pytest.raises(ModuleNotFoundError, match="_cli"):
+        __main__.main()
+
+
+def test_help_imports_no_server() -> None:
+    """The command line starts fast: heavy imports wait for the command that needs them."""
+    program = (
+        "import sys\nfrom click.testing import CliRunner\nfrom krixik_async._cli import cli\n"
+        "CliRunner().invoke(cli, ['serve', '--help'])\n"
+        "print(sorted({'starlette', 'uvicorn', 'nltk', 'aiohttp'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert done.stdout == "[]\n"
