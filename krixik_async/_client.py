@@ -17,6 +17,7 @@ from krixik_async._clock import Clock, LoopClock
 from krixik_async._config import Settings, make_config, read_credentials
 from krixik_async._errors import (
     AuthenticationError,
+    FileRecordNotFound,
     InvalidArgument,
     InvalidArgumentType,
     KrixikError,
@@ -77,8 +78,7 @@ class Krixik:
         rng: random.Random | None = None,
         **settings: Unpack[Settings],
     ) -> None:
-        if http_client is not None and http_transport is not None:
-            raise InvalidArgument("http_client and http_transport were both given: give one")
+        _check_http(http_client, http_transport)
         self._config = make_config(api_key, api_url, settings)
         clock = LoopClock() if clock is None else clock
         offload = ThreadOffload() if offload is None else offload
@@ -136,6 +136,8 @@ class Krixik:
         """
         from krixik_async.server import ServerSettings, create_app
 
+        if data_dir is not None and not isinstance(data_dir, str | os.PathLike):
+            raise InvalidArgumentType(f"data_dir is {kind_of(data_dir)} but must be a path or None")
         server = ServerSettings(
             data_dir=data_dir, api_keys=(LOCAL_KEY,), min_module_seconds=min_module_seconds
         )
@@ -170,8 +172,7 @@ class Krixik:
         cancelled task and from another task than the one that opened the client.
         """
         self._closed = True
-        if self._session is not None:
-            await self._session.aclose()
+        await self._opened.aclose()
 
     def __del__(self) -> None:
         session = self._session
@@ -271,23 +272,45 @@ class Krixik:
         """Delete every finished file of the pipeline, however many; files in work stay.
 
         Concurrent; a file that cannot be deleted is named in `.failures` with its error and does
-        not stop the others. Raises AuthenticationError and what `list` raises. Idempotent;
-        cancelled, some files are deleted and some are not.
+        not stop the others; one that is gone already is no failure. Raises AuthenticationError and
+        what `list` raises. Idempotent; cancelled, some files are deleted and some are not.
         """
         if not isinstance(pipeline, Pipeline):
             raise InvalidArgumentType(
                 f"pipeline is {kind_of(pipeline)} but must be a Pipeline, as create_pipeline gives"
             )
+        if pipeline._session is not self._session:
+            raise InvalidArgument(
+                f"pipeline {pipeline.name!r} was made by another client, perhaps of another "
+                "account: nothing was deleted; call reset_pipeline of the client that made it"
+            )
+        tried: set[str] = set()
         deleted: list[str] = []
         failures: dict[str, KrixikError] = {}
         while True:
             found = await pipeline.list(symbolic_directory_paths=["/*"], max_files=MAX_FILES[1])
-            left = [record for record in found if record.file_id not in failures]
+            # Each file once: a list may lag behind and show what is deleted.
+            left = [record for record in found if record.file_id not in tried]
             if not left:
                 return ResetResult(
                     pipeline=pipeline.name, deleted=tuple(deleted), failures=failures
                 )
+            tried.update(record.file_id for record in left)
             await _delete_all(pipeline, left, deleted, failures)
+
+
+def _check_http(http_client: object, http_transport: object) -> None:
+    """Refuse what cannot send; known by its methods, for httpx is not imported here."""
+    if http_client is not None and http_transport is not None:
+        raise InvalidArgument("http_client and http_transport were both given: give one")
+    if http_client is not None and not hasattr(http_client, "aclose"):
+        raise InvalidArgumentType(
+            f"http_client is {kind_of(http_client)} but must be an httpx.AsyncClient"
+        )
+    if http_transport is not None and not hasattr(http_transport, "handle_async_request"):
+        raise InvalidArgumentType(
+            f"http_transport is {kind_of(http_transport)} but must be an httpx.AsyncBaseTransport"
+        )
 
 
 async def _delete_all(
@@ -308,6 +331,8 @@ async def _delete_all(
                 deleted.append(record.file_id)
             except AuthenticationError as error:
                 rejected.append(error)
+            except FileRecordNotFound:
+                pass  # deleted or expired since it was listed
             except KrixikError as error:
                 failures[record.file_id] = error
 

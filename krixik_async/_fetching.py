@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 
 from krixik_async import _wire
 from krixik_async._errors import (
+    DownloadInterrupted,
     DownloadRejected,
     InvalidArgument,
     InvalidArgumentType,
@@ -19,8 +21,8 @@ from krixik_async._reply import JSON, Reply
 from krixik_async._session import Session
 from krixik_async._validation import kind_of
 
-# A single JSON output smaller than this is parsed into the result (official client, 1.1.19).
-PARSE_BELOW_BYTES = 500_000
+# A single JSON output smaller than 0.5 MiB is parsed into the result (official client, 1.1.19).
+PARSE_BELOW_BYTES = 2**19
 # The official client appends this to the service's message.
 SAVED = "Output saved to location(s) listed in process_output_files."
 
@@ -33,8 +35,22 @@ def check_directory(local_save_directory: object) -> Path:
         raise InvalidArgumentType(
             f"local_save_directory is {kind_of(local_save_directory)} but must be a path"
         )
-    path = Path(local_save_directory)
-    if path.exists() and not path.is_dir():
+    try:
+        path = Path(local_save_directory)
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return path
+    except TypeError:  # an os.PathLike over bytes
+        raise InvalidArgumentType(
+            f"local_save_directory is {kind_of(local_save_directory)} whose path is not a str: "
+            "pass the path as str"
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a zero character in it
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InvalidArgument(
+            f"local_save_directory {str(path)!r} cannot be a folder: {reason}"
+        ) from error
+    if not stat.S_ISDIR(mode):
         raise InvalidArgument(f"local_save_directory {str(path)!r} is a file: name a folder")
     return path
 
@@ -85,11 +101,19 @@ async def _download(session: Session, answer: _wire.OutputLinks, directory: Path
             await session.offload(_make, directory)
             await session.transport.download(link.url, path)
         except OSError as error:
-            raise SaveFailed(
-                f"the output cannot be written to {str(directory)!r}: {error.strerror or error}"
-            ) from error
+            raise _not_saved(directory, error) from error
+        except DownloadInterrupted as error:
+            if isinstance(error.__cause__, OSError):
+                raise _not_saved(directory, error.__cause__) from error.__cause__
+            raise
         paths.append(path)
     return paths
+
+
+def _not_saved(directory: Path, error: OSError) -> SaveFailed:
+    return SaveFailed(
+        f"the output cannot be written to {str(directory)!r}: {error.strerror or error}"
+    )
 
 
 def _make(directory: Path) -> None:
@@ -99,10 +123,10 @@ def _make(directory: Path) -> None:
 def _parse(paths: list[Path]) -> JSON:
     if len(paths) != 1 or paths[0].suffix != ".json":
         return None
-    if paths[0].stat().st_size >= PARSE_BELOW_BYTES:
-        return None
     try:
+        if paths[0].stat().st_size >= PARSE_BELOW_BYTES:
+            return None
         parsed: JSON = json.loads(paths[0].read_bytes())
-    except (ValueError, RecursionError):
-        return None  # the file is there for the caller to look at
+    except (OSError, ValueError, RecursionError):
+        return None  # the caller may look at the file himself, if nobody took it away
     return parsed

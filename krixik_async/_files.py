@@ -139,18 +139,21 @@ class FilesOnRecord:
         Idempotent over its own retries: a repeat that finds the file gone counts as done.
         """
         file_id = _validation.check_id("file_id", file_id)
+        refused = 0
 
         def read(endpoint: _wire.Endpoint, reply: Reply) -> DeleteResult:
+            nonlocal refused
+            refused += reply.status_code < 500
             return _wire.read_delete(endpoint, reply, file_id=file_id)
 
         request = _wire.Delete(pipeline=self._name, file_id=file_id)
         try:
             return await self._call(request, read)
         except FileRecordNotFound as error:
-            if (error.attempts or 1) == 1 or error.reply is None:
+            if (error.attempts or 1) == refused or error.reply is None:
                 error.fill(file_id=file_id)
                 raise
-            # An earlier try was carried out, only its answer was lost.
+            # An earlier try broke off or brought a 5xx: it was carried out, only nobody said so.
             return DeleteResult(
                 status_code=error.reply.status_code,
                 request_id=error.request_id or "",

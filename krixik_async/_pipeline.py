@@ -78,6 +78,16 @@ class Pipeline(FilesOnRecord):
         self,
         *,
         local_file_path: LocalFile,
+        wait_for_process: Literal[True],
+        download_output: Literal[False],
+        **options: Unpack[FileOptions],
+    ) -> Job: ...
+
+    @overload
+    async def process(
+        self,
+        *,
+        local_file_path: LocalFile,
         wait_for_process: bool,
         download_output: bool = True,
         **options: Unpack[FileOptions],

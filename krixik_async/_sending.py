@@ -6,6 +6,7 @@ import os
 import random
 import string
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, TypeGuard
 
@@ -20,7 +21,6 @@ from krixik_async._submit import (
     AskTicket,
     Exchange,
     LookUp,
-    Pause,
     SendForm,
     Step,
     StepResult,
@@ -95,7 +95,8 @@ async def prepare(
             expire_time=seconds,
         ),
         source=source,
-        upload_name=local_name,
+        # A name on disk may hold bytes that are no text; nobody reads it over there.
+        upload_name=local_name.encode("utf-8", "replace").decode("utf-8"),
         what=what,
         fresh_name=make if name is None else None,
     )
@@ -119,7 +120,13 @@ def _place(given: GivenFile) -> tuple[str, str | None]:
 def _source(local_file_path: object, name: str | None) -> tuple[UploadSource, str, str]:
     """Give (source, the name that tells its kind, how to call it in messages)."""
     if isinstance(local_file_path, str | os.PathLike):
-        path = Path(local_file_path)
+        try:
+            path = Path(local_file_path)
+        except TypeError:  # an os.PathLike over bytes
+            raise InvalidArgumentType(
+                f"local_file_path is {_validation.kind_of(local_file_path)} whose path is not a "
+                "str: pass the path as str"
+            ) from None
         return PathSource(path), path.name, f"local_file_path {str(path)!r}"
     if isinstance(local_file_path, bytes):
         source: UploadSource = BytesSource(local_file_path)
@@ -142,7 +149,10 @@ def _source(local_file_path: object, name: str | None) -> tuple[UploadSource, st
 def _is_binary_file(value: object) -> TypeGuard[BinaryIO]:
     if not hasattr(value, "read") or not hasattr(value, "seekable") or hasattr(value, "encoding"):
         return False
-    return bool(value.seekable())
+    try:
+        return bool(value.seekable())
+    except ValueError:
+        raise InvalidArgument("local_file_path is a file object that is closed") from None
 
 
 async def _check_content(
@@ -152,12 +162,18 @@ async def _check_content(
         size = await source.size(offload)
         _validation.check_size(size, chain, what=what)
         check = _content_check(chain, what)
+        # Read even where nothing is checked: that it can be read is found out before it is sent.
+        async with aclosing(source.chunks(offload)) as pieces:
+            async for piece in pieces:
+                if check is not None:
+                    check.feed(piece)
         if check is not None:
-            async for piece in source.chunks(offload):
-                check.feed(piece)
             check.finish()
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except InvalidArgument:
+        raise
+    except (OSError, ValueError) as error:
+        # ValueError: a path with a zero character in it.
+        reason = getattr(error, "strerror", None) or str(error)
         raise InvalidArgument(f"{what} cannot be read: {reason}") from error
 
 
@@ -235,6 +251,6 @@ async def _act(step: Step, session: Session, shipment: Shipment) -> StepResult:
                     module_count=len(shipment.request.pipeline_ordered_modules),
                 )
             )
-        case Pause(seconds):
-            await session.clock.sleep(seconds)
+        case _:
+            await session.clock.sleep(step.seconds)
     return None

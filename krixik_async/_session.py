@@ -9,7 +9,7 @@ import attrs
 from krixik_async import _wire
 from krixik_async._catalogue import labels
 from krixik_async._clock import Clock
-from krixik_async._errors import KrixikError
+from krixik_async._errors import ClientClosed, KrixikError
 from krixik_async._models import JobRef, ProcessStatus
 from krixik_async._offload import Offload
 from krixik_async._polling import Scheduler
@@ -51,6 +51,10 @@ class Session:
         request = _wire.GetStatus(pipeline=ref.pipeline, process_id=ref.request_id)
         try:
             return await self.transport.call(request, read)
+        except ClientClosed:
+            # A wait begun on a closed client ends with that; it would be ridden out as an outage.
+            self.scheduler.close()
+            raise
         except KrixikError as error:
             error.request_id = ref.request_id
             error.fill(file_id=ref.file_id, pipeline=ref.pipeline)
