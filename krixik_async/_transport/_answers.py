@@ -1,0 +1,79 @@
+"""What is done with an answer once its head is there: read it whole, or save it."""
+
+from __future__ import annotations
+
+import httpx
+
+from krixik_async._errors import (
+    DownloadRejected,
+    RateLimited,
+    ServerError,
+    ServiceError,
+    UnexpectedReply,
+)
+from krixik_async._reply import Reply
+from krixik_async._transport._bodies import body_of
+from krixik_async._transport._download import Saving
+from krixik_async._transport._exchange import Attempt, Consume
+from krixik_async._transport._seam import PresignedURL, hidden
+
+# A list of 10,000 records is about 8 MB; what is larger than this is no answer of this protocol.
+LARGEST_REPLY_BYTES = 64 * 1024 * 1024
+_FOLLOWED = frozenset({301, 302, 303, 307, 308})
+
+
+async def read_whole(response: httpx.Response, attempt: Attempt) -> Reply:
+    """Read the body, decoded. Raises UnexpectedReply beyond 64 MiB."""
+    pieces: list[bytes] = []
+    size = 0
+    async with body_of(response) as body:
+        async for piece in body:
+            size += len(piece)
+            if size > LARGEST_REPLY_BYTES:
+                raise UnexpectedReply(
+                    f"{attempt.name} was answered with more than {LARGEST_REPLY_BYTES} bytes",
+                    reply=Reply(response.status_code, dict(response.headers.items())),
+                )
+            pieces.append(piece)
+    # httpx gives header names in lower case and joins repeated ones.
+    return Reply(response.status_code, dict(response.headers.items()), b"".join(pieces))
+
+
+def save_or_follow(saving: Saving) -> Consume[int | PresignedURL]:
+    """Give what saves a 200, gives the place a redirect names, and refuses anything else."""
+
+    async def consume(response: httpx.Response, attempt: Attempt) -> int | PresignedURL:
+        url = attempt.request.url
+        if response.status_code == 200:
+            return await saving.save(
+                response, on_bytes=attempt.restart_limit, is_wanted=lambda: attempt.is_wanted
+            )
+        target = response.headers.get("location")
+        if response.status_code in _FOLLOWED and target is not None:
+            return signed_url(target, "download", base=url)
+        raise _refused(url, await read_whole(response, attempt))
+
+    return consume
+
+
+def signed_url(url: str, name: str, *, base: httpx.URL | None = None) -> PresignedURL:
+    """Give a link of the service as a URL. Raises UnexpectedReply if it is no http(s) URL."""
+    try:
+        parsed = PresignedURL(url if base is None else base.join(url))
+    except httpx.InvalidURL:
+        parsed = None
+    if parsed is None or parsed.scheme not in ("http", "https") or not parsed.host:
+        raise UnexpectedReply(f"{name}: the service gave a link that is no http(s) URL")
+    return parsed
+
+
+def _refused(url: httpx.URL, reply: Reply) -> ServiceError:
+    kinds: dict[int, type[ServiceError]] = {429: RateLimited}
+    kind = kinds.get(reply.status_code, ServerError)
+    if reply.status_code < 500 and kind is ServerError:
+        kind = DownloadRejected
+    return kind(
+        f"the download of {hidden(url)} was answered with {reply.status_code}"
+        + (": the link may have expired" if kind is DownloadRejected else ""),
+        reply=reply,
+    )

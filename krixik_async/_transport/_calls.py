@@ -1,0 +1,272 @@
+"""The transport as the rest of the house sees it: call, upload, download, close."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import attrs
+import httpx
+
+from krixik_async import _wire
+from krixik_async._clock import Clock
+from krixik_async._errors import (
+    AnswerLost,
+    ClientClosed,
+    DownloadInterrupted,
+    DownloadRejected,
+    FileChanged,
+    InvalidArgument,
+    KrixikError,
+    UploadInterrupted,
+)
+from krixik_async._offload import Offload
+from krixik_async._reply import Reply
+from krixik_async._tasks import TaskSet
+from krixik_async._transport._answers import read_whole, save_or_follow, signed_url
+from krixik_async._transport._bodies import BytesBody
+from krixik_async._transport._download import Saving
+from krixik_async._transport._exchange import Attempt, Exchanges, choose_sender
+from krixik_async._transport._pace import Pace, TransportStatistics
+from krixik_async._transport._permits import Permits
+from krixik_async._transport._retry import MayRepeat, Retries, may_repeat_download
+from krixik_async._transport._upload import UploadBody, UploadSource
+from krixik_async._version import __version__
+
+T = TypeVar("T")
+
+# The official client gives uploads 45 s (1.1.19, 2026-11); beyond that, what a slow line needs.
+UPLOAD_LIMIT_S = 45.0
+SLOWEST_UPLOAD_BYTES_PER_S = 50_000.0
+# The official client's limit for a download, counted from the last bytes that came in.
+DOWNLOAD_STALL_S = 60.0
+_REDIRECTS = 5
+
+_AGENT = {"User-Agent": f"krixik-async/{__version__}", "Accept": "*/*"}
+
+
+@attrs.frozen(kw_only=True)
+class TransportSettings:
+    """Hold what a transport needs to know; `Config` names the defaults' meaning."""
+
+    api_url: str
+    api_key: str = attrs.field(repr=False)
+    max_in_flight: int = 64
+    rate_limit: float | None = None
+    connect_timeout_s: float = 10.0
+    attempts: int = 4
+    backoff_s: float = 0.5
+    backoff_cap_s: float = 30.0
+    attempt_timeout_s: float | None = None
+
+
+class Transport:
+    """Send calls, uploads and downloads. Making one does no I/O and needs no running loop."""
+
+    def __init__(
+        self,
+        settings: TransportSettings,
+        *,
+        clock: Clock,
+        offload: Offload,
+        rng: random.Random,
+        tasks: TaskSet,
+        http_client: httpx.AsyncClient | None = None,
+        http_transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._settings = settings
+        self._offload = offload
+        self._rng = rng
+        self._exchanges = Exchanges(
+            sender=choose_sender(http_client, http_transport),
+            permits=Permits(settings.max_in_flight),
+            pace=Pace(settings.rate_limit),
+            clock=clock,
+            tasks=tasks,
+        )
+        self._retries = Retries(
+            attempts=settings.attempts,
+            backoff_s=settings.backoff_s,
+            backoff_cap_s=settings.backoff_cap_s,
+            clock=clock,
+            rng=rng,
+            on_retry=self._exchanges.count_retry,
+        )
+        self._headers = httpx.Headers(
+            {
+                **_AGENT,
+                "Accept-Encoding": "gzip, deflate",
+                "Content-Type": _wire.CONTENT_TYPE,
+                _wire.KEY_HEADER: settings.api_key,
+            }
+        )
+        self._urls: dict[str, httpx.URL] = {}
+        self._waiting: set[anyio.CancelScope] = set()
+
+    @property
+    def statistics(self) -> TransportStatistics:
+        """Count requests, retries and "too many" answers so far."""
+        return self._exchanges.statistics
+
+    async def call(self, request: _wire.Request, read: Callable[[_wire.Endpoint, Reply], T]) -> T:
+        """Post `request` and give what `read` makes of the answer.
+
+        Repeats where that is safe (see `MayRepeat`). Raises what `read` raises, ConnectFailed,
+        AnswerLost, UnexpectedReply, ClientClosed. Cancel-safe.
+        """
+        endpoint, content = request.endpoint, _wire.encode(request)
+        limit = self._settings.attempt_timeout_s or endpoint.attempt_timeout_s
+        if endpoint.path not in self._urls:
+            self._urls[endpoint.path] = _parse(self._settings.api_url + endpoint.path)
+        url = self._urls[endpoint.path]
+
+        async def once() -> T:
+            post = httpx.Request(
+                "POST", url, headers=self._headers, content=content, extensions=self._timeouts()
+            )
+            post.stream = BytesBody(content)
+            reply = await self._exchanges.run(Attempt(endpoint.name, post, limit), read_whole)
+            try:
+                return read(endpoint, reply)
+            except KrixikError as error:
+                error.reply = error.reply or reply
+                raise
+
+        may_repeat = MayRepeat(repeatable=endpoint.repeatable)
+        return await self._until_closed(lambda: self._retries.run(endpoint.name, once, may_repeat))
+
+    async def upload(self, ticket: _wire.Ticket, source: UploadSource, *, file_name: str) -> None:
+        """Post the form once. Returns when the host has confirmed it with 204.
+
+        Raises UploadRejected, ConnectFailed and UploadInterrupted (it did not get through),
+        AnswerLost (it may have), FileChanged, ClientClosed. Cancel-safe: the connection is closed
+        at the next piece.
+        """
+        url = signed_url(ticket.url, "upload")
+
+        async def once() -> None:
+            size = await _measure(source, self._offload)
+            form = _wire.encode_form(
+                ticket.fields, file_name=file_name, boundary=f"{self._rng.getrandbits(128):032x}"
+            )
+            body = UploadBody(form, source, size, self._offload)
+            await self._send_form(url, body, form.content_type)
+
+        await self._until_closed(
+            lambda: self._retries.run("upload", once, may_repeat=lambda _: False)
+        )
+
+    async def _send_form(self, url: httpx.URL, body: UploadBody, content_type: str) -> None:
+        limit = UPLOAD_LIMIT_S + body.length / SLOWEST_UPLOAD_BYTES_PER_S
+        headers = {
+            **_AGENT,
+            "Accept-Encoding": "identity",
+            "Content-Type": content_type,
+            "Content-Length": str(body.length),
+        }
+        post = httpx.Request(
+            "POST", url, headers=headers, content=body, extensions=self._timeouts()
+        )
+        # httpx copies the URL and wraps the stream: put ours back.
+        post.url, post.stream = url, body
+        lost: KrixikError | None = None
+        try:
+            reply = await self._exchanges.run(Attempt("upload", post, limit, body=body), read_whole)
+        except AnswerLost as error:
+            lost = error
+        if body.failure is not None:
+            raise body.failure
+        if lost is not None:
+            if body.is_through:
+                raise lost
+            raise UploadInterrupted(
+                f"{lost.message}, after {body.handed_over} of {body.length} bytes of it: "
+                "it did not arrive"
+            )
+        _wire.read_upload(reply)
+        if not body.is_through:
+            raise AnswerLost("upload was confirmed before the whole file had been sent")
+
+    async def download(self, url: str, destination: Path) -> int:
+        """Save what the link gives as `destination` and give the number of bytes written.
+
+        Repeats from the start where it stops short. What was at `destination` stays there until
+        the whole file can take its place. Raises DownloadRejected, DownloadInterrupted,
+        ConnectFailed, RateLimited, ServerError, ClientClosed. Cancel-safe.
+        """
+        first = signed_url(url, "download")
+        return await self._until_closed(
+            lambda: self._retries.run(
+                "download", lambda: self._download_once(first, destination), may_repeat_download
+            )
+        )
+
+    async def _download_once(self, url: httpx.URL, destination: Path) -> int:
+        for _ in range(_REDIRECTS + 1):
+            get = httpx.Request(
+                "GET",
+                url,
+                headers={**_AGENT, "Accept-Encoding": "identity"},
+                extensions=self._timeouts(),
+            )
+            get.url = url
+            attempt = Attempt("download", get, DOWNLOAD_STALL_S, in_own_task=True)
+            part = destination.with_name(f".{self._rng.getrandbits(64):016x}.krixik-part")
+            saving = Saving(destination, part, self._offload)
+            lost: AnswerLost | None = None
+            try:
+                found = await self._exchanges.run(attempt, save_or_follow(saving))
+            except AnswerLost as error:
+                lost = error
+            if lost is not None:
+                raise DownloadInterrupted(f"{lost.message}. Nothing was left half-written")
+            if isinstance(found, int):
+                return found
+            url = found
+        raise DownloadRejected(f"the download was redirected more than {_REDIRECTS} times")
+
+    async def aclose(self) -> None:
+        """End what is under way (it raises ClientClosed) and close what was made here.
+
+        The user's `http_client` stays open. Idempotent; not cut short by cancellation.
+        """
+        for scope in tuple(self._waiting):
+            scope.cancel()
+        await self._exchanges.aclose()
+
+    async def _until_closed(self, work: Callable[[], Awaitable[T]]) -> T:
+        if self._exchanges.closed:
+            raise ClientClosed("the client is closed: make a new one")
+        with anyio.CancelScope() as scope:
+            self._waiting.add(scope)
+            try:
+                return await work()
+            finally:
+                self._waiting.discard(scope)
+        raise ClientClosed(
+            "the client was closed while this was under way: it may or may not have been done"
+        )
+
+    def _timeouts(self) -> dict[str, dict[str, float | None]]:
+        connect = self._settings.connect_timeout_s
+        # Reading and writing are bounded by the attempt's own limit.
+        timeout = {"connect": connect, "pool": connect, "read": None, "write": None}
+        return {"timeout": timeout}
+
+
+def _parse(url: str) -> httpx.URL:
+    try:
+        return httpx.URL(url)
+    except httpx.InvalidURL:
+        raise InvalidArgument("api_url is not a URL: it must look like https://host/path") from None
+
+
+async def _measure(source: UploadSource, offload: Offload) -> int:
+    try:
+        return await source.size(offload)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise FileChanged(f"the file could not be read any more ({why})") from error

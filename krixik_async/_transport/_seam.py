@@ -1,0 +1,153 @@
+"""The seam behind which HTTP libraries sit, and two of the senders: what the user hands in.
+
+A sender opens one request and gives the answer's head with its body still to be read. Whether a
+call may be cancelled inside it, or has to run in a task of its own, is the sender's to say:
+cancelling a task inside httpx's own pool (httpx 0.28.1 on httpcore 1.0.9) leaks the slot.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+from urllib.request import getproxies, proxy_bypass
+
+import anyio
+import attrs
+import httpx
+
+# How long an answer that is not wanted any more may take to be put away.
+CLOSE_WITHIN_S = 5.0
+
+
+@attrs.define
+class Progress:
+    """Be told by the sender how far one request is; what it cannot tell stays as it is."""
+
+    is_connecting: bool = False
+
+
+class Sender(Protocol):
+    """Send requests as they are: no redirects, cookies, retries or decoding of its own."""
+
+    needs_own_task: bool
+
+    def open(
+        self, request: httpx.Request, progress: Progress
+    ) -> AbstractAsyncContextManager[httpx.Response]:
+        """Send `request`; inside the block the answer's body can be streamed."""
+
+    async def aclose(self) -> None:
+        """Close what the sender made itself."""
+
+
+class PresignedURL(httpx.URL):
+    """A URL whose query is a secret: its repr does not show it."""
+
+    def __repr__(self) -> str:
+        return f"PresignedURL({hidden(self)!r})"
+
+
+def hidden(url: httpx.URL) -> str:
+    """Give host and path of a URL, and nothing that could be a secret."""
+    port = f":{url.port}" if url.port is not None else ""
+    return f"{url.scheme}://{url.host}{port}{url.path}"
+
+
+class HideQueries(logging.Filter):
+    """Take the query out of the line that httpx logs at INFO for each request."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep every record; ours among them lose their query."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                hidden(value) if isinstance(value, PresignedURL) else value for value in record.args
+            )
+        return True
+
+
+async def close_quietly(response: httpx.Response) -> None:
+    """Close an answer even while being cancelled, within a few seconds."""
+    if not response.is_closed:
+        with anyio.move_on_after(CLOSE_WITHIN_S, shield=True):
+            await response.aclose()
+
+
+def watch_httpcore(request: httpx.Request, progress: Progress) -> None:
+    """Let httpcore, where it is what sends the request, report on the connection."""
+
+    async def trace(event: str, _info: Mapping[str, object]) -> None:
+        if event == "connection.connect_tcp.started":
+            progress.is_connecting = True
+        elif event.endswith(".send_request_headers.started"):
+            progress.is_connecting = False
+
+    request.extensions["trace"] = trace
+
+
+class ClientSender:
+    """Send through the user's own `httpx.AsyncClient`, by its public `send()` only."""
+
+    needs_own_task = True
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self._filter = HideQueries()
+        logging.getLogger("httpx").addFilter(self._filter)
+
+    @asynccontextmanager
+    async def open(
+        self, request: httpx.Request, progress: Progress
+    ) -> AsyncIterator[httpx.Response]:
+        """Send it; the client's hooks, auth and proxies apply, its redirects do not."""
+        watch_httpcore(request, progress)
+        response = await self._client.send(request, stream=True, follow_redirects=False)
+        try:
+            yield response
+        finally:
+            await close_quietly(response)
+
+    async def aclose(self) -> None:
+        """Leave the client open: it is the user's."""
+        logging.getLogger("httpx").removeFilter(self._filter)
+
+
+class TransportSender:
+    """Send straight to one `httpx.AsyncBaseTransport`."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, *, needs_own_task: bool) -> None:
+        self._transport = transport
+        self.needs_own_task = needs_own_task
+
+    @asynccontextmanager
+    async def open(
+        self, request: httpx.Request, progress: Progress
+    ) -> AsyncIterator[httpx.Response]:
+        """Send it."""
+        watch_httpcore(request, progress)
+        response = await self._transport.handle_async_request(request)
+        try:
+            yield response
+        finally:
+            await close_quietly(response)
+
+    async def aclose(self) -> None:
+        """Close the transport, as httpx does with one that it is given."""
+        await self._transport.aclose()
+
+
+def proxy_for(url: httpx.URL) -> httpx.Proxy | None:
+    """Give the proxy that the machine's settings name for this host, if any.
+
+    Asked of the standard library rather than left to the HTTP libraries: httpx's bare transports
+    know no such settings, and aiohttp's `trust_env` also reads ~/.netrc, in a thread, for each
+    request, and would add credentials from it that a presigned form must not carry.
+    """
+    if proxy_bypass(url.host):
+        return None
+    proxies = getproxies()
+    address = proxies.get(url.scheme) or proxies.get("all")
+    if not address:
+        return None
+    return httpx.Proxy(address if "://" in address else f"http://{address}")

@@ -1,0 +1,134 @@
+"""The map from a library's errors to ours: total, and never hopeful."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+
+import aiohttp
+import aiohttp.client_exceptions
+import httpcore
+import httpx
+import pytest
+from aiohttp.client_reqrep import ConnectionKey
+
+from krixik_async._errors import AnswerLost, ConnectFailed, KrixikError, UnexpectedReply
+from krixik_async._transport._failures import describe, meaning, reported, timed_out
+from krixik_async._transport._seam import Progress
+
+CONNECTED = Progress()
+SECRET_URL = "http://h/p?SECRET"
+
+
+def family(root: type[BaseException]) -> Iterator[type[BaseException]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from family(child)
+
+
+def made(kind: type[BaseException]) -> BaseException:
+    """Make one without knowing what its constructor wants."""
+    error = kind.__new__(kind)
+    error.args = (f"said of {SECRET_URL}",)
+    return error
+
+
+ALL = sorted(
+    {
+        kind
+        for root in (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError)
+        for kind in family(root)
+    }
+    | set(family(aiohttp.ClientError)),
+    key=lambda kind: (kind.__module__, kind.__name__),
+)
+CONNECT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError"}
+BAD_URL = {"UnsupportedProtocol", "InvalidURL", "InvalidUrlClientError", "NonHttpUrlClientError"}
+BAD_URL |= {"InvalidUrlRedirectClientError", "NonHttpUrlRedirectClientError"}
+BAD_ANSWER = {"DecodingError", "TooManyRedirects", "HTTPStatusError", "CookieConflict"}
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_every_error_of_the_libraries_has_a_meaning_and_tells_no_secret(
+    kind: type[Exception],
+) -> None:
+    assert issubclass(kind, reported())
+    error = meaning("process", made(kind), CONNECTED)  # type: ignore[arg-type]
+    ours = not kind.__module__.startswith("aiohttp")
+    if kind.__name__ in BAD_URL:
+        expected: type[KrixikError] = UnexpectedReply
+    elif ours and kind.__name__ in CONNECT:
+        expected = ConnectFailed
+    elif ours and kind.__name__ in BAD_ANSWER:
+        expected = UnexpectedReply
+    else:
+        expected = AnswerLost
+    assert type(error) is expected
+    assert "SECRET" not in str(error)
+    assert error.__cause__ is None
+
+
+def caused(outer: Exception, inner: BaseException) -> Exception:
+    outer.__cause__ = inner
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        (aiohttp.ServerDisconnectedError(), AnswerLost),
+        (aiohttp.ClientOSError(104, "Connection reset by peer"), AnswerLost),
+        (aiohttp.ClientConnectionResetError("Cannot write to closing transport"), AnswerLost),
+        (aiohttp.ClientConnectionError("Connector is closed"), AnswerLost),
+        (aiohttp.SocketTimeoutError("x"), AnswerLost),
+        (aiohttp.ServerTimeoutError("x"), AnswerLost),
+        (aiohttp.ConnectionTimeoutError(f"Connection timeout to host {SECRET_URL}"), ConnectFailed),
+        (made(aiohttp.ClientConnectorError), ConnectFailed),
+        (made(aiohttp.ClientConnectorCertificateError), ConnectFailed),
+        (made(aiohttp.ClientProxyConnectionError), ConnectFailed),
+        (made(aiohttp.ClientHttpProxyError), ConnectFailed),
+    ],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+)
+def test_what_httpx_aiohttp_calls_a_connect_time_out_is_judged_by_its_cause(
+    cause: BaseException, expected: type[KrixikError]
+) -> None:
+    error = meaning("process", caused(httpx.ConnectTimeout(""), cause), CONNECTED)
+    assert type(error) is expected
+    assert "SECRET" not in str(error)
+
+
+def test_without_aiohttp_httpxs_own_word_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(__import__("sys").modules, "aiohttp")
+    assert aiohttp.ClientError not in reported()
+    assert type(meaning("x", httpx.ConnectTimeout(""), CONNECTED)) is ConnectFailed
+    assert type(meaning("x", httpx.ReadTimeout(""), CONNECTED)) is AnswerLost
+
+
+def test_whatever_fails_while_connecting_was_never_sent() -> None:
+    assert type(meaning("x", httpx.ReadError(""), Progress(is_connecting=True))) is ConnectFailed
+    assert type(timed_out("x", 15.0, Progress(is_connecting=True))) is ConnectFailed
+    assert str(timed_out("x", 15.0, CONNECTED)) == ("x got no answer within 15 s")
+
+
+def test_a_full_pool_is_told_with_its_cure() -> None:
+    assert "limits=" in str(meaning("x", httpx.PoolTimeout(""), CONNECTED))
+
+
+def test_the_systems_words_are_found_however_deep() -> None:
+    refused = ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)")
+    group = ExceptionGroup("several", [refused, refused])
+    wrapped = httpcore.ConnectError(caused(OSError("All connection attempts failed"), group))
+    assert describe(caused(httpx.ConnectError("x"), wrapped)) == "ConnectError: Connection refused"
+
+
+def test_words_that_are_not_the_systems_are_left_out() -> None:
+    """Aiohttp says the whole URL where an OSError has the system's words."""
+    error = aiohttp.ClientOSError(32, f"Can not write request body for {SECRET_URL}")
+    assert describe(error) == "ClientOSError"
+    key = ConnectionKey("h", 443, True, True, None, None, None)
+    verify = ssl.SSLCertVerificationError(1, "certificate verify failed: self-signed certificate")
+    connector = aiohttp.ClientConnectorCertificateError(key, verify)
+    assert describe(caused(httpx.ConnectError("x"), caused(connector, verify))) == (
+        "ConnectError: certificate verify failed: self-signed certificate"
+    )

@@ -1,0 +1,239 @@
+"""Whatever waits, in virtual time: pace, pauses, backoff, limits."""
+
+from __future__ import annotations
+
+import logging
+import random
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from krixik_async._clock import AnchoredClock, LoopClock
+from krixik_async._errors import (
+    AnswerLost,
+    ClientClosed,
+    DownloadInterrupted,
+    RateLimited,
+    ServerError,
+    UploadInterrupted,
+)
+from krixik_async._tasks import TaskSet
+from krixik_async._transport import BytesSource, InProcessTransport, TransportStatistics
+from tests.transport_world import STATUS, SUBMIT, read_text, ticket_for, transport_to
+
+pytestmark = pytest.mark.anyio
+
+
+class Service:
+    """Be an application whose answers are listed, and which notes when it was asked."""
+
+    def __init__(self, *answers: tuple[int, str] | None) -> None:
+        self.answers = list(answers)
+        self.asked: list[float] = []
+
+    async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        self.asked.append(anyio.current_time())
+        said = self.answers.pop(0) if self.answers else (200, "")
+        if said is None:
+            await anyio.sleep_forever()
+            return
+        head = [(b"retry-after", said[1].encode())] if said[1] else []
+        await send({"type": "http.response.start", "status": said[0], "headers": head})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+
+def virtual(service: Any, **options: Any) -> Any:
+    tasks = TaskSet()
+    return transport_to(
+        "http://krixik.test",
+        http_transport=InProcessTransport(service, tasks=tasks),
+        tasks=tasks,
+        **{"clock": LoopClock(), "backoff_s": 0.5, "backoff_cap_s": 30.0} | options,
+    )
+
+
+@pytest.fixture
+def anyio_backend(virtual_backend: Any) -> Any:
+    return virtual_backend
+
+
+def since(service: Service) -> list[float]:
+    return [round(at - service.asked[0], 3) for at in service.asked]
+
+
+async def test_a_limit_of_the_user_spaces_everything_that_is_sent() -> None:
+    service = Service()
+    async with virtual(service, rate_limit=2.0) as world, anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(world.transport.call, STATUS, read_text)
+    assert since(service) == [0.0, 0.5, 1.0, 1.5, 2.0]
+
+
+async def test_retry_after_stops_the_whole_client() -> None:
+    service = Service((429, "7"))
+    async with virtual(service) as world:
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.transport.call, STATUS, read_text)
+            await anyio.sleep(1)
+            for _ in range(3):
+                group.start_soon(world.transport.call, STATUS, read_text)
+        assert world.transport.statistics == TransportStatistics(5, 1, 1)
+    assert since(service)[1:] == [8.0, 9.0, 10.0, 11.0]
+
+
+async def test_refusals_of_one_moment_are_one_piece_of_news(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "krixik_async")
+    async with virtual(Service((429, ""), (429, ""), (429, ""))) as world:
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(world.transport.call, STATUS, read_text)
+        assert world.transport.statistics == TransportStatistics(6, 3, 3)
+    assert len([r for r in caplog.records if r.name == "krixik_async"]) == 1
+
+
+async def test_retry_after_holds_back_who_had_a_slot_already() -> None:
+    service = Service((200, ""), (503, "30"))
+    async with virtual(service, rate_limit=1.0) as world, anyio.create_task_group() as group:
+        for _ in range(4):
+            group.start_soon(world.transport.call, STATUS, read_text)
+    asked = since(service)
+    assert asked[:2] == [0.0, 1.0]
+    assert min(asked[2:]) >= 31.0
+
+
+async def test_retry_after_as_a_date_is_held_against_the_wall() -> None:
+    service = Service((429, "Wed, 21 Oct 2015 07:28:20 GMT"))
+    clock = AnchoredClock(1_445_412_480.0)
+    async with virtual(service, clock=clock) as world:
+        await world.transport.call(STATUS, read_text)
+    assert 20.0 <= since(service)[1] <= 22.0
+
+
+async def test_throttling_is_told_at_info(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "krixik_async")
+    async with virtual(Service((503, "7"))) as world:
+        await world.transport.call(STATUS, read_text)
+    assert [r.getMessage() for r in caplog.records if r.name == "krixik_async"] == [
+        "the service asks for fewer requests (503): now at most 1.00 a second, none for 7.0 s"
+    ]
+
+
+async def test_the_backoff_is_full_jitter_of_the_injected_generator() -> None:
+    service = Service(*[(500, "")] * 4)
+    async with virtual(service) as world:
+        with pytest.raises(ServerError) as caught:
+            await world.transport.call(STATUS, read_text)
+    draws = random.Random(1)
+    expected = [0.0]
+    for cap in (0.5, 1.0, 2.0):
+        expected.append(expected[-1] + draws.uniform(0.0, cap))
+    assert since(service) == [round(at, 3) for at in expected]
+    assert caught.value.elapsed_s == pytest.approx(expected[-1], abs=0.01)
+
+
+async def test_the_backoff_is_capped_however_many_tries() -> None:
+    service = Service(*[(429, "")] * 79)
+    async with virtual(service, attempts=80, backoff_cap_s=3.0) as world:
+        await world.transport.call(STATUS, read_text)
+    gaps = [b - a for a, b in zip(service.asked, service.asked[1:], strict=False)]
+    assert max(gaps) < 5.1
+
+
+async def test_an_attempt_ends_by_its_own_limit() -> None:
+    """15 s for a ticket, in one attempt; 30 s for each of a status's four."""
+    for request, limit, attempts in ((SUBMIT, 15.0, 1), (STATUS, 30.0, 4)):
+        service = Service(*[None] * attempts)
+        started = anyio.current_time()
+        async with virtual(service, backoff_s=0.001) as world:
+            with pytest.raises(AnswerLost, match=f"no answer within {limit:g} s"):
+                await world.transport.call(request, read_text)
+            assert anyio.current_time() - started == pytest.approx(limit * attempts, abs=0.1)
+            world.check_nothing_leaked()
+
+
+async def test_an_upload_has_45_seconds_and_what_a_slow_line_needs() -> None:
+    source = BytesSource(bytes(500_000))
+    async with virtual(Service(None)) as world:
+        with pytest.raises(UploadInterrupted, match=r"no answer within 55\.\d+ s"):
+            await world.transport.upload(ticket_for("http://h"), source, file_name="a.txt")
+        world.check_nothing_leaked()
+
+
+async def test_a_download_ends_a_minute_after_its_last_bytes(tmp_path: Path) -> None:
+    """A slow download goes on however long it takes; a dead one does not."""
+    ended: list[float] = []
+
+    async def slow(scope: Any, _receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(100):
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            await anyio.sleep(50)
+        if scope["path"] == "/dead":
+            await anyio.sleep_forever()
+        await send({"type": "http.response.body", "body": b""})
+
+    async with virtual(slow, attempts=1) as world:
+        started = anyio.current_time()
+        assert await world.transport.download("http://krixik.test/", tmp_path / "a") == 100
+        ended.append(anyio.current_time() - started)
+        with pytest.raises(DownloadInterrupted, match="no answer within 60 s"):
+            await world.transport.download("http://krixik.test/dead", tmp_path / "b")
+        ended.append(anyio.current_time() - started)
+    assert ended == pytest.approx([5000, 5000 + 99 * 50 + 60], abs=1)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["a"]  # noqa: ASYNC240
+
+
+async def test_the_users_limit_overrides_the_endpoints() -> None:
+    async with virtual(Service(None), attempt_timeout_s=2.5) as world:
+        with pytest.raises(AnswerLost, match=r"no answer within 2\.5 s"):
+            await world.transport.call(SUBMIT, read_text)
+
+
+async def test_closing_wakes_who_waits_for_a_turn_or_a_retry() -> None:
+    async with virtual(Service((429, "60"))) as world:
+        errors: list[BaseException] = []
+
+        async def call() -> None:
+            with pytest.raises(ClientClosed) as caught:
+                await world.transport.call(STATUS, read_text)
+            errors.append(caught.value)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(call)
+            await anyio.sleep(1)
+            group.start_soon(call)
+            await anyio.sleep(1)
+            started = anyio.current_time()
+            await world.transport.aclose()
+        assert anyio.current_time() - started < 1
+        assert len(errors) == 2
+
+
+async def test_too_many_for_the_last_time_is_told_with_the_reply() -> None:
+    async with virtual(Service(*[(429, "1")] * 4)) as world:
+        with pytest.raises(RateLimited) as caught:
+            await world.transport.call(STATUS, read_text)
+    assert caught.value.reply is not None
+    assert caught.value.reply.headers == {"retry-after": "1"}
+
+
+async def test_the_backend_is_the_virtual_one() -> None:
+    started = anyio.current_time()
+    await anyio.sleep(3600)
+    assert anyio.current_time() - started == pytest.approx(3600)
+
+
+async def test_a_turn_that_comes_after_closing_is_not_taken() -> None:
+    """On asyncio a waiter that was handed its permit in the turn of the closing goes on."""
+    async with virtual(Service()) as world:
+        await world.transport.aclose()
+        attempt: Any = None
+        with pytest.raises(ClientClosed):
+            await world.transport._exchanges.run(attempt, attempt)
+        world.check_nothing_leaked()
