@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 import trio.testing
+from hypothesis import HealthCheck, settings
 
 from krixik_async.testing import VirtualTimeLoop
+
+# A busy machine is no finding: examples have no deadline, only each test its time limit.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 LOOPBACK = ("127.", "::1", "localhost", "/")
 

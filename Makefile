@@ -1,0 +1,63 @@
+# The two commands a newcomer needs are `make demo` and `make test`; `make help` lists the rest.
+#
+#   VENV=DIR      where the environment is made (default .venv)
+#   PYTHON=PATH   the interpreter to make it with (default: the newest that .ci/find-python finds)
+#
+# All paths are relative and quoted, so that a checkout below a folder with blanks in its name works.
+SHELL = /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo test parity lint format types build lock clean setup parity-setup
+
+VENV ?= .venv
+PARITY_VENV ?= .parity-venv
+PY = "$(VENV)/bin/python"
+FILES ?=
+QUERY ?=
+ARGS ?=
+DIST ?= dist
+export PYTHON
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+demo: setup ## send files through a pipeline and watch: make demo [FILES="a.txt b.txt"] [QUERY="words"]
+	@exec $(PY) examples/demo.py $(if $(QUERY),--query "$(QUERY)") $(FILES)
+
+test: setup ## run the tests; on Python 3.11 all lines and branches must be covered
+	@exec $(PY) -m pytest $$($(PY) -c 'import sys; sys.version_info[:2] == (3, 11) and print("--cov --cov-fail-under=100")') $(ARGS)
+
+parity: setup parity-setup ## run the demo's scenario with the official client too, and compare
+	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m pytest tests/parity $(ARGS)
+
+lint: setup ## check style and format
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+format: setup ## put style and format right, as far as a program can
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+types: setup ## check types, strictly
+	@$(PY) -m mypy
+
+build: setup ## build wheel and sdist into dist/
+	@$(PY) -m build --no-isolation --outdir "$(DIST)" .
+
+lock: setup ## remake the lock files; make lock ARGS=--upgrade takes the newest versions
+	@command -v uv >/dev/null || $(PY) -m pip install -qq --disable-pip-version-check uv
+	@PATH="$$PWD/$(VENV)/bin:$$PATH"; \
+	uv pip compile pyproject.toml --extra all --group dev --python-version 3.11 \
+	    --universal --generate-hashes --no-header --no-annotate --quiet -o .ci/requirements.txt $(ARGS) && \
+	echo 'krixik==1.1.19' | uv pip compile - --python-version 3.11 \
+	    --universal --generate-hashes --no-header --no-annotate --quiet -o .ci/parity-requirements.txt $(ARGS)
+
+clean: ## remove what the other targets made
+	rm -rf "$(VENV)" "$(PARITY_VENV)" "$(DIST)" demo-output .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find krixik_async tests examples -name __pycache__ -prune -exec rm -rf {} +
+
+setup:
+	@.ci/setup "$(VENV)" .ci/requirements.txt
+
+# The official client does not import on Python 3.13.
+parity-setup:
+	@PYTHON= .ci/setup "$(PARITY_VENV)" .ci/parity-requirements.txt 12

