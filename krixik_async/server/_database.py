@@ -161,19 +161,27 @@ class Database:
         """
         where = "account = ? AND pipeline = ? AND state != 'failed' AND ends_at > ?"
         values = (record.account, record.pipeline, now)
-        taken = " AND symbolic_directory_path = ? AND file_name = ?"
-        path = (record.symbolic_directory_path, record.file_name)
         marks = ", ".join(f":{name}" for name in _FIELDS)
         with self._transaction():
             if self._one(f"{where} AND chain != ? LIMIT 1", *values, json.dumps(record.chain)):
                 return "other_chain"
-            if self._one(f"{where}{taken}", *values, *path):
+            if self.path_taken(record, now):
                 return "path_taken"
             self._connection.execute(
                 f"INSERT INTO files ({_COLUMNS}) VALUES ({marks})",  # noqa: S608  # names of ours
                 _row(record),
             )
         return None
+
+    def path_taken(self, record: Record, now: float) -> bool:
+        """Tell whether another file than the record's has its path."""
+        where = (
+            "account = ? AND pipeline = ? AND state != 'failed' AND ends_at > ? AND file_id != ? "
+            "AND symbolic_directory_path = ? AND file_name = ?"
+        )
+        path = (record.symbolic_directory_path, record.file_name)
+        values = (record.account, record.pipeline, now, record.file_id, *path)
+        return self._one(where, *values) is not None
 
     def by_process(self, account: str, process_id: str, now: float) -> Record | None:
         """Give the record of a process."""
