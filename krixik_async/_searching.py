@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypedDict, Unpack, overload
 
 from krixik_async import _catalogue, _selectors, _validation, _wire
@@ -17,6 +17,8 @@ from krixik_async._models import (
 )
 from krixik_async._reply import JSON
 from krixik_async._shelving import ShelvedFiles
+
+ORDERS = (*_selectors.SORT_ORDERS, _selectors.GLOBAL_ORDER)
 
 
 class Selectors(TypedDict, total=False):
@@ -88,21 +90,13 @@ class SearchableFiles(ShelvedFiles):
     ) -> SemanticSearchResult | GlobalSearchResult:
         """Find the snippets nearest in meaning to the query, at most `k` (1 to 10) a file.
 
-        `query` has 2 to 256 characters. Selectors and the rest as in `list`; with
-        `sort_order="global"` the snippets of all files come in one row, nearest first, as a
-        `GlobalSearchResult`. Distances are 0 (same direction) to 1 (opposite). Raises
-        InvalidArgument if the chain does not end in text-embedder, vector-db. Idempotent,
-        cancel-safe.
+        `query` has 2 to 256 characters. Selectors and the rest as in `list`; `sort_order="global"`
+        puts the snippets of all files in one row, nearest first. Raises InvalidArgument if the
+        chain does not end in text-embedder, vector-db. Idempotent, cancel-safe.
         """
-        if not _catalogue.can_semantic_search(self._chain):
-            raise InvalidArgument(
-                f"pipeline {self._name!r} cannot semantic_search: its chain "
-                f"({', '.join(self._chain)}) does not end in 'text-embedder', 'vector-db'"
-            )
+        _check_chain(self._name, self._chain)
         _validation.check_bool("verbose", verbose)
-        order = _selectors.check_sort_order(
-            sort_order, allowed=(*_selectors.SORT_ORDERS, _selectors.GLOBAL_ORDER)
-        )
+        order = _selectors.check_sort_order(sort_order, allowed=ORDERS)
         selection = _selectors.check_selection(
             self._chain,
             file_ids=file_ids,
@@ -124,9 +118,16 @@ class SearchableFiles(ShelvedFiles):
             **selection,
         )
         found = await self._call(request, _wire.read_semantic_search)
-        if order == _selectors.GLOBAL_ORDER:
-            return _in_one_row(found)
-        return _selectors.sort_result(found, order)
+        in_one_row = order == _selectors.GLOBAL_ORDER
+        return _in_one_row(found) if in_one_row else _selectors.sort_result(found, order)
+
+
+def _check_chain(name: str, chain: Sequence[str]) -> None:
+    if not _catalogue.can_semantic_search(chain):
+        raise InvalidArgument(
+            f"pipeline {name!r} cannot semantic_search: its chain ({', '.join(chain)}) does not "
+            "end in 'text-embedder', 'vector-db'"
+        )
 
 
 def _in_one_row(found: SemanticSearchResult) -> GlobalSearchResult:

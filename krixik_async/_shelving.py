@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 from krixik_async import _selectors, _validation, _wire
 from krixik_async._errors import InvalidArgument, KrixikError
 from krixik_async._files import FilesOnRecord, Tags
@@ -41,32 +44,20 @@ class ShelvedFiles(FilesOnRecord):
         """
         _validation.check_bool("verbose", verbose)
         file_id = _validation.check_id("file_id", file_id)
-        directory, name = _place(symbolic_directory_path, file_name, symbolic_file_path)
-        if name is not None:
-            extension = _validation.check_extension(name, self._chain)
-            name = _validation.check_file_name(name, extension=extension)
-        request = _wire.Update(
-            pipeline=self._name,
-            file_id=file_id,
-            file_name=name,
-            symbolic_directory_path=directory,
-            file_tags=None if file_tags is None else _validation.check_tags(file_tags),
-            file_description=(
-                None
-                if file_description is None
-                else _validation.check_description(file_description)
-            ),
-            expire_time=None if expire_time is None else _validation.check_expire_time(expire_time),
+        changes = _check_changes(
+            self._chain,
+            file_name=file_name,
+            symbolic_directory_path=symbolic_directory_path,
+            symbolic_file_path=symbolic_file_path,
+            file_tags=file_tags,
+            file_description=file_description,
+            expire_time=expire_time,
         )
-        if request == _wire.Update(pipeline=self._name, file_id=file_id):
-            raise InvalidArgument(
-                "nothing to change was given: pass file_name, symbolic_directory_path, "
-                "symbolic_file_path, file_tags, file_description or expire_time"
-            )
 
         def read(endpoint: _wire.Endpoint, reply: Reply) -> UpdateResult:
             return _wire.read_update(endpoint, reply, file_id=file_id)
 
+        request = _wire.Update(pipeline=self._name, file_id=file_id, **changes)
         try:
             return await self._call(request, read)
         except KrixikError as error:
@@ -97,17 +88,29 @@ class ShelvedFiles(FilesOnRecord):
         return await self._call(request, _wire.read_tree)
 
 
-def _place(
-    directory: str | None, name: str | None, path: str | None
-) -> tuple[str | None, str | None]:
-    """Give (directory, name) to change to, None where it stays; the name is still unchecked."""
+def _check_changes(chain: Sequence[str], **given: Any) -> dict[str, Any]:  # noqa: ANN401 - checked here
+    """Give what changes as the wire wants it, or raise for the first rule that is broken."""
+    if all(value is None for value in given.values()):
+        raise InvalidArgument(f"nothing to change was given: pass one of {', '.join(given)}")
+    path = given.pop("symbolic_file_path")
     if path is not None:
-        if directory is not None or name is not None:
+        if given["symbolic_directory_path"] is not None or given["file_name"] is not None:
             raise InvalidArgument(
                 "symbolic_file_path was given together with file_name or "
                 "symbolic_directory_path: it is both of them in one, so give it alone"
             )
-        directory, name = _validation.split_symbolic_path(path)
-    if name is not None:
-        name = _validation.require_text("file_name", name)
-    return None if directory is None else _validation.check_directory(directory), name
+        parts = _validation.split_symbolic_path(path)
+        given["symbolic_directory_path"], given["file_name"] = parts
+    checks: Mapping[str, Callable[[Any], object]] = {
+        "file_name": lambda name: _check_name(name, chain),
+        "symbolic_directory_path": _validation.check_directory,
+        "file_tags": _validation.check_tags,
+        "file_description": _validation.check_description,
+        "expire_time": _validation.check_expire_time,
+    }
+    return {name: checks[name](value) for name, value in given.items() if value is not None}
+
+
+def _check_name(file_name: object, chain: Sequence[str]) -> str:
+    name = _validation.require_text("file_name", file_name)
+    return _validation.check_file_name(name, extension=_validation.check_extension(name, chain))

@@ -60,7 +60,7 @@ def without_request_id(reply: httpx.Response) -> dict[str, Any]:
 
 async def test_check_in_accepts_a_good_key_and_any_body(tmp_path: Path) -> None:
     async with serving(tmp_path) as api:
-        for body in (b'"{}"', b"", b"\xff"):
+        for body in (b'"{}"', b"", b"\xff", rb"\ud", b"\0"):
             reply = await api.post("/cli-checkin", body)
             assert (reply.status_code, without_request_id(reply)) == (200, {"message": "SUCCESS"})
             assert reply.headers["content-type"] == "application/json"
