@@ -17,6 +17,7 @@ from krixik_async._description import (
     check_module_name,
     module_click_data,
     module_config,
+    module_view,
     pipeline_config,
     read_pipeline_file,
     write_pipeline_file,
@@ -35,6 +36,25 @@ def test_a_module_is_shown_with_models_formats_and_defaults() -> None:
             "output": {"type": "json"},
             "defaults": {"model": "tesseract-en"},
         }
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "made"),
+    [
+        ("keyword-db", "Call me Ishmael. Some years ago I went to sea.", None),
+        ("caption", None, {"caption": "Call me Ishmael."}),
+        ("text-embedder", {"snippet": "Call me Ishmael.", "line_numbers": [1]}, None),
+    ],
+)
+def test_a_module_is_shown_with_an_example_of_what_can_be_read(
+    name: str, given: object, made: object
+) -> None:
+    """Texts and JSON; what only a file shows (images, sounds, vectors) is null."""
+    assert module_view(MODULES[name]) == {
+        "module_config": module_config(MODULES[name]),
+        "input_data_example": given,
+        "output_data_example": made,
     }
 
 
