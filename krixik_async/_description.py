@@ -34,6 +34,8 @@ _PARAMS: Mapping[str, dict[str, JSON]] = {
     },
 }
 _QUANTIZE: dict[str, JSON] = {"quantize": {"type": "bool", "default": True}}
+# Our table has each module's default first; the official files have one exception.
+_DEFAULT_SHOWN_SECOND = "translate"
 _TEXT_TYPE, _ARRAY_TYPE = "<class 'str'>", "<class 'numpy.ndarray'>"
 
 
@@ -106,7 +108,10 @@ def _key_type(key: str | None) -> str | None:
 
 def _models(module: Module) -> list[JSON]:
     models: list[JSON] = []
-    for name in module.models:
+    names = list(module.models)
+    if module.name == _DEFAULT_SHOWN_SECOND:
+        names[:2] = names[1::-1]
+    for name in names:
         params = _QUANTIZE if module.name == "text-embedder" else _PARAMS.get(name)
         # Fresh dicts: what is handed out may be changed without poisoning the next caller's.
         shown: dict[str, JSON] = {"name": name}

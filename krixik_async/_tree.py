@@ -8,6 +8,7 @@ from typing import TypeAlias
 import attrs
 
 from krixik_async._models import Answer
+from krixik_async._reply import JSON
 
 # Folders carry a leading "/", so that a folder and a file of one name stay two.
 Branches: TypeAlias = dict[str, "Branches"]
@@ -24,6 +25,12 @@ class Tree(Answer):
 
     def __len__(self) -> int:
         return len(self.items)
+
+    def to_dict(self) -> dict[str, JSON]:
+        """Give the official dict: status_code, then items, which are null where there are none."""
+        shape = super().to_dict()
+        items = shape.pop("items", None)
+        return {"status_code": shape.pop("status_code"), "items": items, **shape}
 
     def render(self) -> str:
         """Draw the tree: "/" first, then a line a folder ("/name") or file, in order of `items`."""

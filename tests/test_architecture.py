@@ -35,7 +35,7 @@ ROOMS: dict[str, set[str]] = {
     "_errors": {"_models", "_reply"},  # _models for typing only
     # the protocol, without I/O
     "_models": {"_errors", "_reply"},
-    "_tree": {"_models"},
+    "_tree": {"_models", "_reply"},
     "_catalogue": {"_errors", "_reply"},
     "_wire": {"_errors", "_models", "_reply", "_tree"},
     # the rules for what callers pass

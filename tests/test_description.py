@@ -58,6 +58,15 @@ def test_a_module_is_shown_with_an_example_of_what_can_be_read(
     }
 
 
+def test_models_are_shown_in_the_official_order() -> None:
+    """The default is the second of translate's, the first of all others'."""
+    for module in MODULES.values():
+        config: Any = module_config(module)["module"]
+        names = [model["name"] for model in config["models"]]
+        assert sorted(names) == sorted(module.models)
+        assert names.index(config["defaults"]["model"]) == (module.name == "translate")
+
+
 def test_parameters_are_shown_with_type_and_default() -> None:
     fixed = module_config(MODULES["parser"])["module"]["models"][1]  # type: ignore[index,call-overload]
     assert fixed == {

@@ -61,7 +61,14 @@ def test_a_tree_is_read_whole() -> None:
         message="Successfully returned 2 items.",
         items=("/novels/n0/book 0.txt", "/a.txt"),
     )
-    assert list(found.to_dict().items()) == [("status_code", 200), *body.items()]
+    assert list(found.to_dict().items()) == [
+        ("status_code", 200),
+        ("items", ["/novels/n0/book 0.txt", "/a.txt"]),
+        ("request_id", "r"),
+        ("message", "Successfully returned 2 items."),
+        ("warnings", []),
+        ("new", 1),
+    ]
 
 
 @pytest.mark.parametrize("body", [{"items": None}, {"items": []}, {}])
