@@ -174,14 +174,13 @@ class Database:
         return None
 
     def path_taken(self, record: Record, now: float) -> bool:
-        """Tell whether another file than the record's has its path."""
+        """Tell whether a file on record has the path of `record`, which is to be written there."""
         where = (
-            "account = ? AND pipeline = ? AND state != 'failed' AND ends_at > ? AND file_id != ? "
+            "account = ? AND pipeline = ? AND state != 'failed' AND ends_at > ? "
             "AND symbolic_directory_path = ? AND file_name = ?"
         )
         path = (record.symbolic_directory_path, record.file_name)
-        values = (record.account, record.pipeline, now, record.file_id, *path)
-        return self._one(where, *values) is not None
+        return self._one(where, record.account, record.pipeline, now, *path) is not None
 
     def by_process(self, account: str, process_id: str, now: float) -> Record | None:
         """Give the record of a process."""
