@@ -15,9 +15,12 @@ from krixik_async._errors import RequestNotFound
 from krixik_async._models import (
     VANISHED,
     Answer,
+    CapResult,
     DeleteResult,
     FailureStatus,
     FileRecord,
+    GlobalHit,
+    GlobalSearchResult,
     JobOutcome,
     JobRef,
     JobState,
@@ -29,6 +32,10 @@ from krixik_async._models import (
     ProcessStatus,
     ResetResult,
     SearchedFile,
+    SemanticHit,
+    SemanticItem,
+    SemanticSearchResult,
+    UpdateResult,
     Value,
 )
 from krixik_async._reply import Reply
@@ -55,6 +62,19 @@ ITEM = KeywordItem(
     file_metadata=SearchedFile(file_name="moby.txt", symbolic_directory_path="/novels"),
     search_results=(KeywordHit(keyword="whale", line_number=3, keyword_number=1),),
 )
+NEAR = SemanticItem(
+    file_id="f",
+    file_metadata=ITEM.file_metadata,
+    search_results=(SemanticHit(snippet="Whales.", line_numbers=(3,), distance=0.1, raw=RAW),),
+    raw=RAW,
+)
+NEAREST = GlobalHit(
+    snippet="Whales.",
+    line_numbers=(3,),
+    distance=0.1,
+    file_id="f",
+    file_metadata=ITEM.file_metadata,
+)
 REF = JobRef(request_id="r", pipeline="books")
 ONGOING = ProcessStatus(
     **CALL,
@@ -77,6 +97,13 @@ VALUES: list[Any] = [
     ITEM.file_metadata,
     ITEM,
     KeywordSearchResult(**CALL, items=(ITEM,), raw=RAW, reply=REPLY),
+    NEAR.search_results[0],
+    NEAR,
+    SemanticSearchResult(**CALL, items=(NEAR,), raw=RAW, reply=REPLY),
+    NEAREST,
+    GlobalSearchResult(**CALL, items=(NEAREST,), raw=RAW, reply=REPLY),
+    UpdateResult(**CALL, pipeline="books", file_id="f", raw=RAW, reply=REPLY),
+    CapResult(**CALL, raw=RAW, reply=REPLY),
     DeleteResult(**CALL, pipeline="books", file_id="f", raw=RAW, reply=REPLY),
     ResetResult(pipeline="books", deleted=("f",)),
     Output(**CALL, process_output=["canary"], raw=RAW, reply=REPLY),
@@ -220,7 +247,9 @@ def test_a_record_gives_the_services_own_item() -> None:
     assert RECORD.to_dict() == {"file_id": "f", "extra": [1]}
 
 
-@pytest.mark.parametrize("kind", [ListResult, KeywordSearchResult])
+@pytest.mark.parametrize(
+    "kind", [ListResult, KeywordSearchResult, SemanticSearchResult, GlobalSearchResult]
+)
 @pytest.mark.parametrize("items", [(), (RECORD,), (RECORD, RECORD)])
 def test_found_files_are_iterated_and_counted(kind: Any, items: tuple[Any, ...]) -> None:
     result = kind(**CALL, items=items)
