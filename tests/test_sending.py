@@ -159,10 +159,14 @@ async def test_open_and_temporary_files_are_taken(w: World, book: Path) -> None:
     assert w.sent.count(UPLOAD) == 3
 
 
-async def test_a_name_on_disk_that_is_no_text_is_sent_as_far_as_it_is(w: World, book: Path) -> None:
-    book.rename(path := book.with_name(os.fsdecode(b"caf\xe9.txt")))
+@pytest.fixture
+def odd(book: Path) -> Path:
+    return book.rename(book.with_name(os.fsdecode(b"caf\xe9.txt")))
+
+
+async def test_a_name_on_disk_that_is_no_text_is_sent_as_far_as_it_is(w: World, odd: Path) -> None:
     w.fail(UPLOAD, before=RESET, swallow=True)
-    await w.books().process(local_file_path=path)
+    await w.books().process(local_file_path=odd)
     assert b'filename="caf?.txt"' in w.wire.forms[0]
 
 
@@ -336,10 +340,11 @@ async def test_a_json_input_that_is_none(w: World) -> None:
 
 
 @pytest.mark.parametrize("extension", [".pdf", ".docx", ".pptx"])
-async def test_what_would_have_to_be_converted(w: World, tmp_path: Path, extension: str) -> None:
+async def test_what_cannot_be_converted(w: World, tmp_path: Path, extension: str) -> None:
     path = tmp_path / f"a{extension}"
-    said = "this release does not convert yet: save it as .txt"
-    await refused(w, said, local_file_path=path, file_name=None)
+    await refused(w, "cannot be read: No such file", local_file_path=path, file_name=None)
+    path.write_bytes(b"no such thing")
+    await refused(w, "whatever its name says", local_file_path=path, file_name=None)
 
 
 async def test_an_extension_the_first_module_does_not_take(w: World, tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ a file is bounded here: pypdf keeps what it has unpacked.
 from __future__ import annotations
 
 import logging
-import sys
+import pkgutil
 from contextvars import ContextVar
 from io import BytesIO
 
+import pypdf
 from pypdf import Configuration, PasswordType, PdfReader, apply_configuration
 from pypdf.errors import DependencyError, LimitReachedError
 from pypdf.generic import EncodedStreamObject, IndirectObject, PdfObject
@@ -29,8 +30,9 @@ def _is_not_ours(_record: logging.LogRecord) -> bool:
 
 # pypdf logs each fault it reads past as a warning; a file that can be read needs none. Only what
 # it logs while it reads for us is held back: the same loggers may serve the user's own reading.
-for _name in [name for name in sys.modules if name.partition(".")[0] == "pypdf"]:
-    logging.getLogger(_name).addFilter(_is_not_ours)
+# They are found by name, for some of its modules are imported only when they are needed.
+for _module in pkgutil.walk_packages(pypdf.__path__, "pypdf."):
+    logging.getLogger(_module.name).addFilter(_is_not_ours)
 
 
 def blocks(content: bytes) -> list[str]:
@@ -92,14 +94,13 @@ class _BoundedReader(PdfReader):
         if isinstance(found, EncodedStreamObject) and id(found) not in self._seen:
             self.check()
             self._seen.add(id(found))
-            if found.get("/Subtype") != "/Image":
-                self._packed[id(found)] = found
+            self._packed[id(found)] = found
         return found
 
     def count_text(self, text: str, *_: object) -> None:
         """Take note of a piece of text."""
         self._text += len(text)
-        self.check()
+        check_text(self._text)
 
     def check(self) -> None:
         """Raise Unconvertible over a limit."""
