@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import docx
 import httpx
 import pytest
 
@@ -174,6 +175,26 @@ async def test_a_json_input_is_taken(w: World) -> None:
     job = await w.books("json-to-txt").process(local_file_path=JSON_INPUT, file_name="a.json")
     assert (await job).state == "complete"
     assert await stored(w) == JSON_INPUT
+
+
+@pytest.fixture
+def letter() -> bytes:
+    document, file = docx.Document(), io.BytesIO()
+    document.add_paragraph("The first paragraph ends here.")
+    document.add_paragraph("Second paragraphs begin on a line of their own.")
+    document.save(file)
+    return file.getvalue()
+
+
+async def test_of_a_document_the_text_is_sent(w: World, letter: bytes) -> None:
+    """A name that was given keeps its extension."""
+    w.fail(UPLOAD, before=RESET, swallow=True)
+    job = await w.books().process(local_file_path=letter, file_name="Letter.docx")
+    assert b'filename="krixik_converted_version_Letter.txt"' in w.wire.forms[0]
+    assert (job.file_name, (await stored(w)).splitlines()) == (
+        "letter.docx",
+        [b"The first paragraph ends here.", b"Second paragraphs begin on a line of their own."],
+    )
 
 
 async def test_what_is_sent_is_the_protocols(w: World) -> None:
@@ -340,11 +361,10 @@ async def test_a_json_input_that_is_none(w: World) -> None:
 
 
 @pytest.mark.parametrize("extension", [".pdf", ".docx", ".pptx"])
-async def test_what_cannot_be_converted(w: World, tmp_path: Path, extension: str) -> None:
-    path = tmp_path / f"a{extension}"
+async def test_a_document_that_is_none(w: World, tmp_path: Path, extension: str) -> None:
+    name, path = f"a{extension}", tmp_path / f"a{extension}"
+    await refused(w, "whatever its name says", local_file_path=TEXT, file_name=name)
     await refused(w, "cannot be read: No such file", local_file_path=path, file_name=None)
-    path.write_bytes(b"no such thing")
-    await refused(w, "whatever its name says", local_file_path=path, file_name=None)
 
 
 async def test_an_extension_the_first_module_does_not_take(w: World, tmp_path: Path) -> None:

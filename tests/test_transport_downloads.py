@@ -323,9 +323,7 @@ async def test_a_cancelled_download_leaves_nothing(sender: str, destination: Pat
         async with anyio.create_task_group() as group:
             group.start_soon(world.transport.download, server.url + LINK, destination)
             await begun.wait()
-            cancelled_at = anyio.current_time()
             group.cancel_scope.cancel()
-        assert anyio.current_time() - cancelled_at < 3
         go_on.set()
         await settled(world.tasks)
         world.check_nothing_leaked()

@@ -21,11 +21,15 @@ from krixik_async._conversion._limits import Unconvertible, check_text
 # Page contents and font tables; images are not unpacked. 2 MiB of text need some 40 MiB.
 MAX_UNPACKED = 256 * 2**20
 
-_reading = ContextVar("krixik_async_reading_pdf", default=False)
+# While a file is read for us: what pypdf logs of it. Otherwise None.
+_faults: ContextVar[list[str] | None] = ContextVar("krixik_async_pdf_faults", default=None)
 
 
-def _is_not_ours(_record: logging.LogRecord) -> bool:
-    return not _reading.get()
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    faults = _faults.get()
+    if faults is not None:
+        faults.append(record.getMessage())
+    return faults is None
 
 
 # pypdf logs each fault it reads past as a warning; a file that can be read needs none. Only what
@@ -37,14 +41,22 @@ for _module in pkgutil.walk_packages(pypdf.__path__, "pypdf."):
 
 def blocks(content: bytes) -> list[str]:
     """Give the text of each page that has any; it ends with a line feed."""
-    token = _reading.set(True)
+    faults: list[str] = []
+    token = _faults.set(faults)
     try:
         # The defaults, whatever the user chose for reading of their own; and no other program
         # is started to unpack an image.
         with apply_configuration(Configuration(jbig2dec_binary=None)):
-            return _read(content)
+            found = _read(content)
     finally:
-        _reading.reset(token)
+        _faults.reset(token)
+    # zlib's own words for a stream of which pypdf then gives what it can: text would be missing.
+    if any(fault.startswith("Error -") for fault in faults):
+        raise Unconvertible(
+            "is damaged: a part of it cannot be unpacked; open it in a program that reads it and "
+            "save it again as .pdf or as .txt"
+        )
+    return found
 
 
 def _read(content: bytes) -> list[str]:
