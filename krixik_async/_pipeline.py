@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 from krixik_async import _fetching, _sending, _validation
 from krixik_async._errors import InvalidArgument
 from krixik_async._files import FilesOnRecord, SaveTo, Tags
-from krixik_async._job import AnyJob, Job, as_completed, as_list, wait_for
+from krixik_async._job import AnyJob, Job, as_completed, as_list, ref_of, wait_for
 from krixik_async._models import JobRef, Output, ProcessStatus
 from krixik_async._results import WaitResult
 from krixik_async._sending import GivenFile, LocalFile
@@ -225,7 +225,7 @@ class Pipeline(FilesOnRecord):
                 pipeline=self._name,
                 module_count=len(self._chain),
             )
-        ref = job.ref if isinstance(job, Job) else job
+        ref = ref_of(job, self._session)
         if ref.pipeline != self._name:
             raise InvalidArgument(
                 f"job {ref.request_id} is of pipeline {ref.pipeline!r}, not of {self._name!r}: "

@@ -79,6 +79,7 @@ async def prepare(
     if extension in _validation.TO_CONVERT:
         source = await _convert(source, extension, what, session)
         local_name, made_up = _conversion.converted_name(local_name), ".txt"
+        what = f"the text of {what}"
     await _check_content(source, chain, what, session.offload)
     make = _name_maker(made_up, session.rng)
     return Shipment(

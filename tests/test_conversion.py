@@ -483,14 +483,14 @@ def test_a_pdf_page_that_unpacks_to_gigabytes_is_refused() -> None:
     )
 
 
-def forms(count: int, content: bytes) -> bytes:
+def forms(count: int, content: bytes, *, times: int = 1) -> bytes:
     """Make a page that shows nothing but forms, each a packed stream of its own."""
     entries = (
         b"/Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /Font << /F1 3 0 R >> >>"
     )
     more = [stream(content, entries, packed=True) for _ in range(count)]
     names = b" ".join(b"/X%d %d 0 R" % (at, at + 4) for at in range(count))
-    page = b" ".join(b"/X%d Do" % at for at in range(count))
+    page = b" ".join(b"/X%d Do" % at for at in range(count) for _ in range(times))
     return pdf_pages([stream(page)], more, b"/XObject << %s >>" % names)
 
 
@@ -500,6 +500,8 @@ def test_a_pdf_that_unpacks_to_much_bit_by_bit_is_refused(
 ) -> None:
     """Over errors in forms pypdf goes on: the limit holds nevertheless, and unpacking ends."""
     monkeypatch.setattr(_pdf, "MAX_UNPACKED", 1_000_000)
+    within = forms(9, shown([TEN]) + b" " * 100_000)  # each counts once
+    assert text_of(within, ".pdf").split() == TEN.split() * 9
     tracemalloc.start()
     try:
         assert refusal(forms(count, b" " * size), ".pdf") == (
@@ -544,6 +546,18 @@ def test_text_that_forms_multiply_is_refused(
     monkeypatch.setattr(_limits, "MAX_TEXT", 1000)
     content = forms(100 // lines_each, shown([TEN] * lines_each))
     assert "more than 1000 characters" in refusal(content, ".pdf")
+
+
+def test_text_that_forms_multiply_is_not_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One form shown fifty times would give a megabyte."""
+    monkeypatch.setattr(_limits, "MAX_TEXT", 1000)
+    often = forms(1, shown(["x" * 20_000]), times=50)
+    tracemalloc.start()
+    try:
+        assert "more than 1000 characters" in refusal(often, ".pdf")
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 # --- no noise ------------------------------------------------------------------------------
