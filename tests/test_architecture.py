@@ -62,7 +62,8 @@ ROOMS: dict[str, set[str]] = {
         "_transport", "_waiting", "_wire",
     },
     "_sending": {
-        "_catalogue", "_conversion", "_errors", "_models", "_offload", "_session", "_submit", "_transport",
+        "_catalogue", "_conversion", "_errors", "_models", "_offload", "_session", "_submit",
+        "_transport",
         "_validation", "_wire",
     },
     "_fetching": {"_errors", "_models", "_reply", "_session", "_validation", "_wire"},
