@@ -3,13 +3,14 @@
 The house, from the ground up; a room uses only the rooms above it in this list:
 
     _errors _reply _clock _offload _tasks       the ground: values, time, threads, tasks
-    _models _catalogue _wire                    the protocol, without I/O
-    _validation _selectors _config              the rules for what callers pass
+    _models _tree _catalogue _wire              the protocol, without I/O
+    _validation _selectors _config _description the rules for what callers pass
     _submit _policy _polling                    exchanges and schedules, without I/O
     _results _waiting                           what a wait is and gives back
     _transport                                  the only room that talks HTTP
     _session _sending _fetching                 short flows over it
-    _job _files _pipeline _client               what callers hold
+    _job _files _shelving _searching _pipeline  what callers hold
+    _account _client
     server _cli                                 the embedded server, the command line
 """
 
@@ -47,9 +48,12 @@ from krixik_async._errors import (
 )
 from krixik_async._job import Job
 from krixik_async._models import (
+    CapResult,
     DeleteResult,
     FailureStatus,
     FileRecord,
+    GlobalHit,
+    GlobalSearchResult,
     JobOutcome,
     JobRef,
     KeywordHit,
@@ -60,11 +64,16 @@ from krixik_async._models import (
     ProcessStatus,
     ResetResult,
     SearchedFile,
+    SemanticHit,
+    SemanticItem,
+    SemanticSearchResult,
+    UpdateResult,
 )
 from krixik_async._pipeline import Pipeline
 from krixik_async._policy import wait_sqrt
 from krixik_async._reply import Reply
 from krixik_async._results import WaitResult
+from krixik_async._tree import Tree
 from krixik_async._version import __version__
 from krixik_async._waiting import AsCompleted
 
@@ -72,6 +81,7 @@ __all__ = [
     "AnswerLost",
     "AsCompleted",
     "AuthenticationError",
+    "CapResult",
     "ClientClosed",
     "ConnectFailed",
     "DeleteResult",
@@ -81,6 +91,8 @@ __all__ = [
     "FileChanged",
     "FileRecord",
     "FileRecordNotFound",
+    "GlobalHit",
+    "GlobalSearchResult",
     "InvalidArgument",
     "InvalidArgumentType",
     "Job",
@@ -108,11 +120,16 @@ __all__ = [
     "ResetResult",
     "SaveFailed",
     "SearchedFile",
+    "SemanticHit",
+    "SemanticItem",
+    "SemanticSearchResult",
     "ServerError",
     "ServiceError",
     "SubmitUncertain",
     "TransportError",
+    "Tree",
     "UnexpectedReply",
+    "UpdateResult",
     "UploadInterrupted",
     "UploadRejected",
     "WaitResult",

@@ -199,6 +199,11 @@ def can_keyword_search(chain: Sequence[str]) -> bool:
     return chain[-1] == "keyword-db"
 
 
+def can_semantic_search(chain: Sequence[str]) -> bool:
+    """Tell whether `semantic_search` works on this chain: it ends in text-embedder, vector-db."""
+    return tuple(chain[-2:]) == ("text-embedder", "vector-db")
+
+
 def fill_modules(chain: Sequence[str], modules: object) -> dict[str, JSON]:
     """Give {"module_1": {"model", "params"}, ...} for the whole chain, defaults filled in.
 

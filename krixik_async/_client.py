@@ -13,6 +13,7 @@ import anyio
 import attrs
 
 from krixik_async import _wire
+from krixik_async._account import Account
 from krixik_async._clock import Clock, LoopClock
 from krixik_async._config import Settings, make_config, read_credentials
 from krixik_async._errors import (
@@ -45,7 +46,7 @@ LOCAL_KEY = "00000000-0000-4000-8000-000000000000"
 LOCAL_URL = "http://krixik.local"
 
 
-class Krixik:
+class Krixik(Account):
     """Be one account's connection to Krixik: an async context manager that makes pipelines.
 
     `api_key` and `api_url` are required; see `from_env` and `local` for the other two ways in.
@@ -63,7 +64,6 @@ class Krixik:
     opened in one task and closed in another. Raises InvalidArgument for settings out of range.
     """
 
-    _session: Session | None = None
     _closed = False
 
     def __init__(
@@ -187,11 +187,6 @@ class Krixik:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
         return f"<Krixik {self._config.api_url} ({state})>"
-
-    @property
-    def _opened(self) -> Session:
-        assert self._session is not None
-        return self._session
 
     # --- calls -------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import Any
 from krixik_async._catalogue import (
     EXTENSIONS,
     MODULES,
+    Format,
     Module,
     check_chain,
     check_pipeline_name,
@@ -33,6 +34,8 @@ _PARAMS: Mapping[str, dict[str, JSON]] = {
     },
 }
 _QUANTIZE: dict[str, JSON] = {"quantize": {"type": "bool", "default": True}}
+# Our table has each module's default first; the official files have one exception.
+_DEFAULT_SHOWN_SECOND = "translate"
 _TEXT_TYPE, _ARRAY_TYPE = "<class 'str'>", "<class 'numpy.ndarray'>"
 
 
@@ -51,7 +54,7 @@ def check_module_name(module_name: object) -> Module:
 
 
 def module_config(module: Module) -> dict[str, JSON]:
-    """Give one module's models, formats and defaults as `view_module_config` shows them."""
+    """Give one module's models, formats and defaults the heart of `view_module_config`."""
     return {
         "module": {
             "name": module.name,
@@ -61,6 +64,27 @@ def module_config(module: Module) -> dict[str, JSON]:
             "defaults": _defaults(module),
         }
     }
+
+
+def module_view(module: Module) -> dict[str, JSON]:
+    """Give the config with an example of what goes in and out, as `view_module_config` does."""
+    return {
+        "module_config": module_config(module),
+        "input_data_example": _example(module.takes, module.key_in),
+        "output_data_example": _example(module.gives, module.key_out),
+    }
+
+
+def _example(kind: Format, key: str | None) -> JSON:
+    """Give one entry of a format, or None where only a file shows it."""
+    if kind == "text":
+        return "Call me Ishmael. Some years ago I went to sea."
+    if kind != "json" or key is None:
+        return None
+    example: dict[str, JSON] = {key: "Call me Ishmael."}
+    if key == "snippet":
+        example["line_numbers"] = [1]
+    return example
 
 
 def module_click_data(module: Module) -> dict[str, JSON]:
@@ -84,7 +108,10 @@ def _key_type(key: str | None) -> str | None:
 
 def _models(module: Module) -> list[JSON]:
     models: list[JSON] = []
-    for name in module.models:
+    names = list(module.models)
+    if module.name == _DEFAULT_SHOWN_SECOND:
+        names[:2] = names[1::-1]
+    for name in names:
         params = _QUANTIZE if module.name == "text-embedder" else _PARAMS.get(name)
         # Fresh dicts: what is handed out may be changed without poisoning the next caller's.
         shown: dict[str, JSON] = {"name": name}

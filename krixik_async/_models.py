@@ -194,12 +194,16 @@ class KeywordHit:
 
 @attrs.frozen(kw_only=True)
 class SearchedFile:
-    """Hold the metadata that a search gives of a file."""
+    """Hold the metadata that a search gives of a file.
+
+    A keyword search tells `num_lines`, a semantic search `num_vectors`; the other one is 0.
+    """
 
     file_name: str
     symbolic_directory_path: str
     file_tags: tuple[Mapping[str, str], ...] = ()
     num_lines: int = 0
+    num_vectors: int = 0
     created_at: str = ""
     last_updated: str = ""
 
@@ -225,6 +229,79 @@ class KeywordSearchResult(Answer):
 
     def __len__(self) -> int:
         return len(self.items)
+
+
+@attrs.frozen(kw_only=True)
+class SemanticHit:
+    """Hold one snippet near in meaning; `distance` is 0 (same direction) to 1 (opposite).
+
+    `line_numbers`, counted from 1, are empty where the chain does not keep them.
+    """
+
+    snippet: str
+    line_numbers: tuple[int, ...]
+    distance: float
+    raw: Mapping[str, JSON] = attrs.field(repr=False, eq=False, factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class SemanticItem:
+    """Hold one file's nearest snippets, nearest first, at most k."""
+
+    file_id: str
+    file_metadata: SearchedFile
+    search_results: tuple[SemanticHit, ...]
+    raw: Mapping[str, JSON] = attrs.field(repr=False, eq=False, factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class SemanticSearchResult(Answer):
+    """Hold the nearest snippets by file; iterate over it or read `items`."""
+
+    items: tuple[SemanticItem, ...] = ()
+
+    def __iter__(self) -> Iterator[SemanticItem]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@attrs.frozen(kw_only=True)
+class GlobalHit:
+    """Hold one snippet of a search sorted over all files, with the file that it is from."""
+
+    snippet: str
+    line_numbers: tuple[int, ...]
+    distance: float
+    file_id: str
+    file_metadata: SearchedFile
+
+
+@attrs.frozen(kw_only=True)
+class GlobalSearchResult(Answer):
+    """Hold the nearest snippets of all files in one row, nearest first; not cut to k."""
+
+    items: tuple[GlobalHit, ...] = ()
+
+    def __iter__(self) -> Iterator[GlobalHit]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@attrs.frozen(kw_only=True)
+class UpdateResult(Answer):
+    """Hold the confirmation that a file's metadata was changed."""
+
+    pipeline: str = ""
+    file_id: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class CapResult(Answer):
+    """Hold what the service says of the account's allowance: read `message` and `raw`."""
 
 
 @attrs.frozen(kw_only=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypedDict, Unpack, overload
 
-from krixik_async import _fetching, _sending, _validation
+from krixik_async import _description, _fetching, _sending, _validation
 from krixik_async._errors import InvalidArgument
-from krixik_async._files import FilesOnRecord, SaveTo, Tags
+from krixik_async._files import SaveTo, Tags
 from krixik_async._job import AnyJob, Job, as_completed, as_list, ref_of, wait_for
 from krixik_async._models import JobRef, Output, ProcessStatus
+from krixik_async._reply import JSON
 from krixik_async._results import WaitResult
+from krixik_async._searching import SearchableFiles
 from krixik_async._sending import GivenFile, LocalFile
 from krixik_async._waiting import AsCompleted, OnUpdate, Poll, ReturnWhen
 
@@ -29,7 +32,7 @@ class FileOptions(TypedDict, total=False):
     local_save_directory: SaveTo | None
 
 
-class Pipeline(FilesOnRecord):
+class Pipeline(SearchableFiles):
     """Send files through one chain of modules, ask how far they are, fetch and search the results.
 
     Made by `Krixik.create_pipeline`; no I/O until a method is awaited. The name is the only key of
@@ -44,9 +47,27 @@ class Pipeline(FilesOnRecord):
         return self._name
 
     @property
+    def pipeline_name(self) -> str:
+        """Give the pipeline's name, under the official client's word for it."""
+        return self._name
+
+    @property
     def module_chain(self) -> list[str]:
         """Give the names of its modules in order."""
         return list(self._chain)
+
+    @property
+    def config(self) -> dict[str, JSON]:
+        """Give the pipeline as a dict: its name, and each module's models and formats."""
+        return _description.pipeline_config(self._name, self._chain)
+
+    async def save_pipeline(self, *, config_path: str | os.PathLike[str]) -> None:
+        """Write `config` to a .yml or .yaml file, for `Krixik.load_pipeline`; sends nothing.
+
+        Raises InvalidArgument for a path that cannot be written, and MissingExtra without
+        `pip install "krixik-async[yaml]"`. Idempotent (overwrites); the file appears whole.
+        """
+        await self._session.offload(_description.write_pipeline_file, self.config, config_path)
 
     def __repr__(self) -> str:
         return f"<Pipeline {self._name!r}: {' -> '.join(self._chain)}>"
@@ -155,6 +176,14 @@ class Pipeline(FilesOnRecord):
         if not download:
             return job
         return await _fetching.fetch_output(self._session, self._name, job.file_id, directory)
+
+    async def test_input(self, *, local_file_path: str | os.PathLike[str]) -> None:
+        """Check a file as `process` would, and send nothing.
+
+        Raises InvalidArgument naming the first rule that the file breaks. Idempotent, cancel-safe.
+        """
+        given = GivenFile(local_file_path=local_file_path)
+        await _sending.prepare(self._session, self._name, self._chain, given)
 
     # --- asking and waiting ------------------------------------------------------------------
 

@@ -16,7 +16,14 @@ import attrs
 
 from krixik_async._catalogue import EXTENSIONS, input_format
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
-from krixik_async._models import FileRecord, KeywordItem, KeywordSearchResult, ListResult
+from krixik_async._models import (
+    FileRecord,
+    KeywordItem,
+    KeywordSearchResult,
+    ListResult,
+    SemanticItem,
+    SemanticSearchResult,
+)
 from krixik_async._reply import JSON
 from krixik_async._validation import (
     MAX_DIRECTORY_PATH,
@@ -35,6 +42,10 @@ MAX_FILES = (1, 10_000)
 DEFAULT_MAX_FILES = 1000
 QUERY_CHARACTERS = (2, 256)
 SORT_ORDERS = ("descending", "ascending")
+# One row over all files, by distance: of semantic_search only.
+GLOBAL_ORDER = "global"
+NEAREST = (1, 10)
+DEFAULT_NEAREST = 5
 
 _QUERY_NAME = re.compile(r"\*?[a-zA-Z0-9 _,.\-]+\*?")
 _STUMP = re.compile(r"/|(/[a-zA-Z0-9 _\-]+)+/?")
@@ -100,9 +111,8 @@ def query_name(value: object, chain: Sequence[str]) -> str:
     return name.lower()
 
 
-def query_directory(value: object) -> str:
+def query_directory(value: object, *, name: str = "symbolic_directory_paths") -> str:
     """Give a directory for a query in lower case; a "*" may stand at the end."""
-    name = "symbolic_directory_paths"
     path = require_text(name, value)
     if not path.endswith("*"):
         return check_directory(path, name=name)
@@ -139,13 +149,23 @@ def check_max_files(value: object) -> int:
     return value
 
 
-def check_sort_order(value: object) -> str:
+def check_sort_order(value: object, *, allowed: Sequence[str] = SORT_ORDERS) -> str:
     """Give "descending" or "ascending"; None counts as the default, "descending"."""
     if value is None:
         return SORT_ORDERS[0]
-    if value not in SORT_ORDERS:
-        raise InvalidArgument(f"sort_order is {value!r} but must be one of {SORT_ORDERS}")
+    if value not in allowed:
+        raise InvalidArgument(f"sort_order is {value!r} but must be one of {tuple(allowed)}")
     return str(value)
+
+
+def check_nearest(value: object) -> int:
+    """Give k back, or raise: a whole number of 1 to 10."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidArgumentType(f"k is {kind_of(value)} but must be a whole number")
+    low, high = NEAREST
+    if not low <= value <= high:
+        raise InvalidArgument(f"k is {value} but must be {low} to {high}")
+    return value
 
 
 def check_query(value: object) -> str:
@@ -186,13 +206,13 @@ def _seconds(name: str, value: object, time_of_day: str) -> int:
     return int(moment.timestamp())
 
 
-R = TypeVar("R", ListResult, KeywordSearchResult)
+R = TypeVar("R", ListResult, KeywordSearchResult, SemanticSearchResult)
 
 
 def sort_result(result: R, order: str) -> R:
     """Give the result with its items by created_at (the service's UTC text), stable."""
 
-    def created_at(item: FileRecord | KeywordItem) -> str:
+    def created_at(item: FileRecord | KeywordItem | SemanticItem) -> str:
         return item.created_at if isinstance(item, FileRecord) else item.file_metadata.created_at
 
     items = sorted(result.items, key=created_at, reverse=order == "descending")

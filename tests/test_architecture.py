@@ -35,8 +35,9 @@ ROOMS: dict[str, set[str]] = {
     "_errors": {"_models", "_reply"},  # _models for typing only
     # the protocol, without I/O
     "_models": {"_errors", "_reply"},
+    "_tree": {"_models", "_reply"},
     "_catalogue": {"_errors", "_reply"},
-    "_wire": {"_errors", "_models", "_reply"},
+    "_wire": {"_errors", "_models", "_reply", "_tree"},
     # the rules for what callers pass
     "_validation": {"_catalogue", "_errors"},
     "_selectors": {"_catalogue", "_errors", "_models", "_reply", "_validation"},
@@ -76,18 +77,28 @@ ROOMS: dict[str, set[str]] = {
         "_catalogue", "_errors", "_fetching", "_models", "_reply", "_selectors", "_session",
         "_validation", "_wire",
     },
+    "_shelving": {
+        "_errors", "_files", "_models", "_reply", "_selectors", "_tree", "_validation", "_wire",
+    },
+    "_searching": {
+        "_catalogue", "_errors", "_files", "_models", "_reply", "_selectors", "_shelving",
+        "_validation", "_wire",
+    },
     "_pipeline": {
-        "_errors", "_fetching", "_files", "_job", "_models", "_results", "_sending", "_validation",
-        "_waiting",
+        "_description", "_errors", "_fetching", "_files", "_job", "_models", "_reply", "_results",
+        "_searching", "_sending", "_validation", "_waiting",
+    },
+    "_account": {
+        "_catalogue", "_description", "_models", "_pipeline", "_reply", "_session", "_wire",
     },
     "_client": {
-        "_clock", "_config", "_errors", "_job", "_models", "_offload", "_pipeline", "_polling",
-        "_results", "_selectors", "_session", "_tasks", "_transport", "_validation", "_waiting",
-        "_wire", "server",
+        "_account", "_clock", "_config", "_errors", "_job", "_models", "_offload", "_pipeline",
+        "_polling", "_results", "_selectors", "_session", "_tasks", "_transport", "_validation",
+        "_waiting", "_wire", "server",
     },
     "": {
         "_client", "_errors", "_job", "_models", "_pipeline", "_policy", "_reply", "_results",
-        "_version", "_waiting",
+        "_tree", "_version", "_waiting",
     },
     # the embedded server: of the client it knows the ground, the protocol and the rules
     "server.runners": set(),

@@ -18,6 +18,7 @@ from krixik_async._catalogue import (
     MODULES,
     OUTPUT_EXTENSIONS,
     can_keyword_search,
+    can_semantic_search,
     check_chain,
     check_pipeline_name,
     fill_modules,
@@ -130,6 +131,9 @@ def test_what_is_computed_from_a_chain() -> None:
     assert input_format(chain) == "audio"
     assert can_keyword_search(chain)
     assert not can_keyword_search(["parser"])
+    assert can_semantic_search(["text-embedder", "vector-db"])
+    assert not can_semantic_search(["vector-db"])
+    assert not can_semantic_search(["parser", "text-embedder"])
     assert labels(3) == ("module_1", "module_2", "module_3")
     assert labels(0) == ()
 

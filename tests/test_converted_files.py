@@ -43,7 +43,7 @@ async def test_a_docx_is_sent_as_text_and_its_borders_are_kept(
 async def test_a_generated_name_ends_in_txt_as_what_is_sent(letter: Path) -> None:
     async with Krixik.local() as krixik:
         pipeline = krixik.create_pipeline(name="letters", module_chain=["keyword-db"])
-        with letter.open("rb") as file:  # noqa: ASYNC230 - a file object is what is tried
+        with letter.open("rb") as file:
             job = await pipeline.process(local_file_path=file, file_name="a.docx")
         generated = await pipeline.process(local_file_path=letter)
     assert job.file_name == "a.docx"

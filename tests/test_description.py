@@ -17,6 +17,7 @@ from krixik_async._description import (
     check_module_name,
     module_click_data,
     module_config,
+    module_view,
     pipeline_config,
     read_pipeline_file,
     write_pipeline_file,
@@ -36,6 +37,34 @@ def test_a_module_is_shown_with_models_formats_and_defaults() -> None:
             "defaults": {"model": "tesseract-en"},
         }
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "made"),
+    [
+        ("keyword-db", "Call me Ishmael. Some years ago I went to sea.", None),
+        ("caption", None, {"caption": "Call me Ishmael."}),
+        ("text-embedder", {"snippet": "Call me Ishmael.", "line_numbers": [1]}, None),
+    ],
+)
+def test_a_module_is_shown_with_an_example_of_what_can_be_read(
+    name: str, given: object, made: object
+) -> None:
+    """Texts and JSON; what only a file shows (images, sounds, vectors) is null."""
+    assert module_view(MODULES[name]) == {
+        "module_config": module_config(MODULES[name]),
+        "input_data_example": given,
+        "output_data_example": made,
+    }
+
+
+def test_models_are_shown_in_the_official_order() -> None:
+    """The default is the second of translate's, the first of all others'."""
+    for module in MODULES.values():
+        config: Any = module_config(module)["module"]
+        names = [model["name"] for model in config["models"]]
+        assert sorted(names) == sorted(module.models)
+        assert names.index(config["defaults"]["model"]) == (module.name == "translate")
 
 
 def test_parameters_are_shown_with_type_and_default() -> None:

@@ -133,6 +133,10 @@ def test_the_documented_time_limits_are_the_endpoints_own() -> None:
         "process_status": 30.0,
         "list": 60.0,
         "keyword_search": 60.0,
+        "semantic_search": 60.0,
+        "update": 60.0,
+        "show_tree": 60.0,
+        "check_cap": 60.0,
         "delete": 60.0,
         "fetch_output": 60.0,
     }

@@ -38,6 +38,7 @@ from tests.client_side import (
     UNKNOWN,
     UPLOAD,
     World,
+    entries,
     forbidden,
     says,
     states,
@@ -76,6 +77,50 @@ async def test_a_pipeline_says_what_it_is(w: World) -> None:
     assert repr(pipeline) == "<Pipeline 'books': parser -> json-to-txt>"
     pipeline.module_chain.append("keyword-db")
     assert pipeline.module_chain == ["parser", "json-to-txt"]
+    assert w.sent == []
+
+
+async def test_a_pipeline_gives_its_config(w: World) -> None:
+    pipeline = w.books("keyword-db")
+    assert pipeline.pipeline_name == "books"
+    assert pipeline.config == {
+        "pipeline": {
+            "name": "books",
+            "modules": [
+                {
+                    "name": "keyword-db",
+                    "models": [{"name": "sqlite"}],
+                    "defaults": {"model": "sqlite"},
+                    "input": {
+                        "type": "text",
+                        "permitted_extensions": [".txt", ".pdf", ".docx", ".pptx"],
+                    },
+                    "output": {"type": "db"},
+                }
+            ],
+        }
+    }
+
+
+async def test_a_pipeline_is_saved_where_it_can_be(w: World, tmp_path: Path) -> None:
+    await w.books().save_pipeline(config_path=tmp_path / "saved.yml")
+    assert (entries(tmp_path), w.sent) == (["saved.yml"], [])
+    with pytest.raises(InvalidArgument, match=r"must end in \.yml or \.yaml"):
+        await w.books().save_pipeline(config_path=tmp_path / "saved.json")
+
+
+async def test_an_input_is_tested_as_process_would_and_not_sent(w: World, tmp_path: Path) -> None:
+    good, short = tmp_path / "Good.TXT", tmp_path / "short.txt"
+    good.write_bytes(TEXT)
+    short.write_bytes(b"five words are too few")
+    await w.books().test_input(local_file_path=good)
+    await w.books("parser").test_input(local_file_path=str(good))
+    with pytest.raises(InvalidArgument, match="must have at least 6"):
+        await w.books().test_input(local_file_path=short)
+    with pytest.raises(InvalidArgument, match="'transcribe'"):
+        await w.books("transcribe").test_input(local_file_path=good)
+    with pytest.raises(InvalidArgument, match=r"'\.xlsx'"):
+        await w.books("parser").test_input(local_file_path=tmp_path / "sheet.xlsx")
     assert w.sent == []
 
 

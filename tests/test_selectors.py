@@ -13,10 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
-from krixik_async._models import FileRecord, KeywordItem, KeywordSearchResult, ListResult
+from krixik_async._models import (
+    FileRecord,
+    KeywordItem,
+    KeywordSearchResult,
+    ListResult,
+    SemanticItem,
+    SemanticSearchResult,
+)
 from krixik_async._models import SearchedFile as Searched
 from krixik_async._selectors import (
+    GLOBAL_ORDER,
+    SORT_ORDERS,
     check_max_files,
+    check_nearest,
     check_query,
     check_selection,
     check_sort_order,
@@ -373,6 +383,34 @@ def test_a_period_starts_before_it_ends(name: str) -> None:
     )
 
 
+# --- nearest ---
+
+
+@pytest.mark.parametrize("value", [1, 5, 10])
+def test_one_to_ten_may_be_the_nearest(value: int) -> None:
+    assert check_nearest(value) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0, "k is 0 but must be 1 to 10"),
+        (11, "k is 11 but must be 1 to 10"),
+        (None, "k is NoneType but must be a whole number"),
+        (True, "k is bool but must be a whole number"),
+        (2.0, "k is float but must be a whole number"),
+        ("5", "k is str but must be a whole number"),
+    ],
+)
+def test_any_other_number_of_nearest_is_refused(value: Any, said: str) -> None:
+    assert str(error_of(check_nearest, value)) == said
+
+
+def test_an_order_over_all_files_is_taken_only_where_it_is_allowed() -> None:
+    assert check_sort_order("global", allowed=(*SORT_ORDERS, GLOBAL_ORDER)) == "global"
+    assert isinstance(error_of(check_sort_order, "global"), InvalidArgument)
+
+
 # --- sorting -------------------------------------------------------------------------------
 
 CREATED = ["2024-06-05 15:28:06", "2023-01-01 00:00:00", "2024-06-05 15:28:06", ""]
@@ -384,9 +422,10 @@ def found(kind: type[Any]) -> Any:
         name = str(number)
         raw = {"file_id": name}
         about = Searched(file_name="a", symbolic_directory_path="/", created_at=created)
+        searched = {KeywordSearchResult: KeywordItem, SemanticSearchResult: SemanticItem}.get(kind)
         items.append(
-            KeywordItem(file_id=name, file_metadata=about, search_results=(), raw=raw)
-            if kind is KeywordSearchResult
+            searched(file_id=name, file_metadata=about, search_results=(), raw=raw)
+            if searched is not None
             else FileRecord(
                 file_id=name,
                 process_id="",
@@ -401,7 +440,7 @@ def found(kind: type[Any]) -> Any:
     return kind(status_code=200, request_id="r", message="", raw=raw_answer, items=tuple(items))
 
 
-@pytest.mark.parametrize("kind", [ListResult, KeywordSearchResult])
+@pytest.mark.parametrize("kind", [ListResult, KeywordSearchResult, SemanticSearchResult])
 @pytest.mark.parametrize(("order", "ids"), [("ascending", "3102"), ("descending", "0213")])
 def test_files_are_sorted_by_creation_stably_and_so_is_the_dict(
     kind: type[Any], order: str, ids: str

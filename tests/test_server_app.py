@@ -44,13 +44,11 @@ PATHS = (
     "/krixik-core-delete",
     "/krixik-core-fetch-output",
     "/keyword-search",
-)
-LATER = (
     "/krixik-core-update",
     "/krixik-core-show-tree",
-    "/semantic-search",
     "/krixik-core-cap-check",
 )
+LATER = ("/semantic-search",)
 
 
 def without_request_id(reply: httpx.Response) -> dict[str, Any]:
@@ -62,7 +60,7 @@ def without_request_id(reply: httpx.Response) -> dict[str, Any]:
 
 async def test_check_in_accepts_a_good_key_and_any_body(tmp_path: Path) -> None:
     async with serving(tmp_path) as api:
-        for body in (b'"{}"', b"", b"\xff"):
+        for body in (b'"{}"', b"", b"\xff", rb"\ud", b"\0"):
             reply = await api.post("/cli-checkin", body)
             assert (reply.status_code, without_request_id(reply)) == (200, {"message": "SUCCESS"})
             assert reply.headers["content-type"] == "application/json"
@@ -106,7 +104,8 @@ async def test_endpoints_still_to_come_are_refused_by_name(tmp_path: Path, path:
                 "message": f"BAD REQUEST: this embedded server has no {path} yet; it has "
                 "/cli-checkin, /krixik-core-process, /krixik-core-process-status, "
                 "/krixik-core-fetch-output, /krixik-core-delete, /krixik-core-list, "
-                "/keyword-search",
+                "/keyword-search, /krixik-core-update, /krixik-core-show-tree, "
+                "/krixik-core-cap-check",
                 "warnings": [],
             },
         )
@@ -804,3 +803,55 @@ async def test_without_a_folder_a_temporary_one_goes_with_the_server(
         assert [name[:13] for name in folders] == ["krixik-async-"] * 2
         assert [f"{name}/krixik.sqlite3" in contents(tmp_path) for name in folders] == [True] * 2
     assert names(tmp_path) == []
+
+
+async def test_a_tree_gives_the_newest_paths_in_order(tmp_path: Path) -> None:
+    async with serving(tmp_path) as api:
+        for name in ("c.txt", "b.txt", "a.txt"):
+            await api.process(file_name=name, symbolic_directory_path="/Novels")
+            api.clock.advance(1)
+        asked = {"pipeline": "books", "version": "1.1.19"}
+        for folder, most, items in (
+            ("/*", 2, ["/novels/a.txt", "/novels/b.txt"]),
+            ("/NOV*", None, ["/novels/a.txt", "/novels/b.txt", "/novels/c.txt"]),
+            ("/novels", 1, ["/novels/a.txt"]),
+        ):
+            body = {**asked, "symbolic_directory_path": folder, "max_files": most}
+            reply = await api.post("/krixik-core-show-tree", body)
+            plural = "" if len(items) == 1 else "s"
+            assert (reply.status_code, without_request_id(reply)) == (
+                200,
+                {
+                    "message": f"Successfully returned {len(items)} item{plural}.",
+                    "warnings": [],
+                    "items": items,
+                },
+            )
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"symbolic_directory_path": "a"}, "symbolic_directory_path is 'a'"),
+        ({"max_files": 0}, "max_files is 0"),
+        ({"symbolic_directory_path": None}, "'symbolic_directory_path' must be a string"),
+    ],
+)
+async def test_a_tree_that_breaks_a_rule_is_refused(
+    tmp_path: Path, given: dict[str, Any], words: str
+) -> None:
+    good = {"pipeline": "books", "version": "1.1.19", "symbolic_directory_path": "/*"}
+    async with serving(tmp_path) as api:
+        reply = await api.post("/krixik-core-show-tree", {**good, **given})
+        assert reply.status_code == 400
+        assert without_request_id(reply)["message"].startswith(f"BAD REQUEST: {words}")
+
+
+async def test_no_cap_applies(tmp_path: Path) -> None:
+    body = {"version": "1.1.19", "pipeline": None, "pipeline_ordered_modules": []}
+    async with serving(tmp_path) as api:
+        reply = await api.post("/krixik-core-cap-check", body)
+        assert (reply.status_code, without_request_id(reply)) == (
+            200,
+            {"message": "SUCCESS: no cap applies to this embedded server", "warnings": []},
+        )

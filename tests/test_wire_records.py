@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -26,6 +27,10 @@ from krixik_async._models import (
     KeywordSearchResult,
     ListResult,
     SearchedFile,
+    SemanticHit,
+    SemanticItem,
+    SemanticSearchResult,
+    UpdateResult,
 )
 from krixik_async._reply import Reply
 from krixik_async._wire._records import (
@@ -35,8 +40,17 @@ from krixik_async._wire._records import (
     read_keyword_search,
     read_list,
     read_output_links,
+    read_semantic_search,
+    read_update,
 )
-from krixik_async._wire._requests import Delete, FetchOutput, KeywordSearch, ListFiles
+from krixik_async._wire._requests import (
+    Delete,
+    FetchOutput,
+    KeywordSearch,
+    ListFiles,
+    SemanticSearch,
+    Update,
+)
 
 CANARY = "canary"
 
@@ -62,6 +76,14 @@ def linked(body: Any, status: int = 200) -> OutputLinks:
     return read_output_links(FetchOutput.endpoint, reply(body, status), file_id="f")
 
 
+def updated(body: Any, status: int = 200) -> UpdateResult:
+    return read_update(Update.endpoint, reply(body, status), file_id="f")
+
+
+def near(body: Any, status: int = 200) -> SemanticSearchResult:
+    return read_semantic_search(SemanticSearch.endpoint, reply(body, status))
+
+
 def outcome_of(read: Any, body: Any, status: int) -> tuple[Any, KrixikError | None]:
     try:
         return read(body, status), None
@@ -69,7 +91,7 @@ def outcome_of(read: Any, body: Any, status: int) -> tuple[Any, KrixikError | No
         return None, error
 
 
-READERS: list[Any] = [listed, searched, deleted, linked]
+READERS: list[Any] = [listed, searched, deleted, linked, updated, near]
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -175,7 +197,7 @@ def test_nothing_found_is_an_empty_result() -> None:
         assert (len(result), result.message) == (0, "none")
 
 
-@pytest.mark.parametrize("read", [listed, searched])
+@pytest.mark.parametrize("read", [listed, searched, near])
 @pytest.mark.parametrize("found", [..., None, {}, "a", [1], [RECORD, None], [[]]])
 def test_an_answer_without_items_is_unexpected(read: Any, found: Any) -> None:
     body = {"request_id": "call"} if found is ... else {"request_id": "call", "items": found}
@@ -289,7 +311,7 @@ def test_a_deletion_is_read_whole() -> None:
     assert json.dumps(result.to_dict()) == json.dumps({"status_code": 200, **DELETE})
 
 
-@pytest.mark.parametrize("read", [deleted, linked])
+@pytest.mark.parametrize("read", [deleted, linked, updated])
 @pytest.mark.parametrize("status", [400, 404, 410])
 def test_a_file_that_is_not_on_record_is_told_with_the_services_words(
     read: Any, status: int
@@ -305,7 +327,7 @@ def test_a_file_that_is_not_on_record_is_told_with_the_services_words(
     assert (caught.value.request_id, caught.value.status_code) == ("call", status)
 
 
-@pytest.mark.parametrize("read", [deleted, linked])
+@pytest.mark.parametrize("read", [deleted, linked, updated])
 def test_a_200_that_says_not_finished_is_an_error(read: Any) -> None:
     words = "The output for associated with your input file_id has not finished processing"
     body = {"request_id": "call", "message": f"{words}.", "process_output": None}
@@ -393,3 +415,93 @@ def test_links_that_are_none_are_refused_and_not_told(outputs: Any, why: str) ->
         linked({"request_id": "call", "process_output": outputs})
     assert str(caught.value) == f"fetch_output was answered with 200, but {why}"
     assert CANARY not in f"{caught.value!r} {caught.value.reply!r}"
+
+
+# --- update ----------------------------------------------------------------------------------
+
+
+def test_an_update_is_read_whole() -> None:
+    body = {
+        "pipeline": "p",
+        "request_id": "r",
+        "message": "Successfully updated file metadata",
+        "warnings": [],
+    }
+    done = updated(body)
+    assert done == UpdateResult(
+        status_code=200,
+        request_id="r",
+        message="Successfully updated file metadata",
+        pipeline="p",
+        file_id="f",
+    )
+    assert done.to_dict() == {"status_code": 200, **body}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "FAILURE: another file already has this symbolic_file_path - /novels/n1/book 1.txt",
+        "FAILURE: file extension cannot be updated",
+    ],
+)
+def test_an_update_that_is_refused_keeps_the_services_words(words: str) -> None:
+    with pytest.raises(RequestRejected, match=re.escape(words)) as caught:
+        updated({"pipeline": "p", "request_id": "r", "message": words, "warnings": []}, 400)
+    assert (type(caught.value), caught.value.request_id) == (RequestRejected, "r")
+
+
+# --- semantic search -------------------------------------------------------------------------
+
+
+def test_a_semantic_search_is_read_whole() -> None:
+    about = {
+        "file_name": "a.txt",
+        "symbolic_directory_path": "/novels",
+        "file_tags": [{"author": "melville"}],
+        "num_vectors": 12,
+        "created_at": "2024-06-05 15:28:06",
+        "last_updated": "2024-06-05 15:28:07",
+    }
+    hit = {"snippet": "Call me Ishmael.", "line_numbers": [2, 3], "distance": 0.123, "new": 1}
+    item = {"file_id": "f", "file_metadata": about, "search_results": [hit]}
+    body = {"request_id": "r", "message": "m", "warnings": ["w"], "items": [item]}
+    found = near(body)
+    assert found == SemanticSearchResult(
+        status_code=200,
+        request_id="r",
+        message="m",
+        warnings=("w",),
+        items=(
+            SemanticItem(
+                file_id="f",
+                file_metadata=SearchedFile(
+                    file_name="a.txt",
+                    symbolic_directory_path="/novels",
+                    file_tags=({"author": "melville"},),
+                    num_vectors=12,
+                    created_at="2024-06-05 15:28:06",
+                    last_updated="2024-06-05 15:28:07",
+                ),
+                search_results=(
+                    SemanticHit(snippet="Call me Ishmael.", line_numbers=(2, 3), distance=0.123),
+                ),
+            ),
+        ),
+    )
+    assert found.to_dict() == {"status_code": 200, **body}
+    assert found.items[0].search_results[0].raw == hit
+
+
+def test_bare_snippets_are_read_as_far_as_they_go() -> None:
+    hits = [{}, 5, {"distance": 1, "line_numbers": [1, "2"]}, {"distance": "near"}]
+    found = near({"items": [{"search_results": hits}, {"search_results": None}]})
+    assert [item.search_results for item in found] == [
+        (
+            SemanticHit(snippet="", line_numbers=(), distance=0.0),
+            SemanticHit(snippet="", line_numbers=(1, 0), distance=1.0),
+            SemanticHit(snippet="", line_numbers=(), distance=0.0),
+        ),
+        (),
+    ]
+    assert len(found) == 2

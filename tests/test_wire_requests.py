@@ -15,6 +15,7 @@ from krixik_async._wire._requests import (
     KEY_HEADER,
     LATER_PATHS,
     PROTOCOL_VERSION,
+    CheckCap,
     CheckIn,
     Delete,
     Endpoint,
@@ -24,7 +25,10 @@ from krixik_async._wire._requests import (
     ListFiles,
     MalformedBody,
     Request,
+    SemanticSearch,
+    ShowTree,
     Submit,
+    Update,
     decode,
     encode,
 )
@@ -37,6 +41,10 @@ KINDS: list[type[Request]] = [
     Delete,
     ListFiles,
     KeywordSearch,
+    SemanticSearch,
+    Update,
+    ShowTree,
+    CheckCap,
 ]
 WITH_BODY = [kind for kind in KINDS if kind is not CheckIn]
 
@@ -108,6 +116,42 @@ BODIES = [
         '{"pipeline": "p", "pipeline_ordered_modules": ["keyword-db"], "query": "  dust ", '
         + NO_SELECTION,
     ),
+    (
+        SemanticSearch(
+            pipeline="vec-pipeline",
+            pipeline_ordered_modules=("parser", "text-embedder", "vector-db"),
+            query="zzz",
+            symbolic_directory_paths=("/none",),
+            k=5,
+            max_files=1000,
+        ),
+        (
+            '{"pipeline": "vec-pipeline", "pipeline_ordered_modules": ["parser", "text-embedder", '
+            '"vector-db"], "query": "zzz", "file_ids": null, "file_names": null, '
+            '"symbolic_directory_paths": ["/none"], "symbolic_file_paths": null, "file_tags": '
+            'null, "k": 5, "max_files": 1000, "created_at_start": null, "created_at_end": null, '
+            '"last_updated_start": null, "last_updated_end": null}'
+        ),
+    ),
+    (
+        Update(pipeline="p", file_id="f", file_tags=({"country": "uk"},)),
+        (
+            '{"pipeline": "p", "version": "1.1.19", "file_id": "f", "file_name": null, '
+            '"symbolic_directory_path": null, "file_tags": [{"country": "uk"}], '
+            '"file_description": null, "expire_time": null}'
+        ),
+    ),
+    (
+        ShowTree(pipeline="p", symbolic_directory_path="/*", max_files=1000),
+        (
+            '{"pipeline": "p", "symbolic_directory_path": "/*", "max_files": 1000, '
+            '"version": "1.1.19"}'
+        ),
+    ),
+    (
+        CheckCap(),
+        '{"version": "1.1.19", "pipeline": null, "pipeline_ordered_modules": []}',
+    ),
 ]
 
 
@@ -131,6 +175,10 @@ def test_every_kind_of_request_is_among_those_bodies() -> None:
         (Delete, Endpoint("delete", "/krixik-core-delete", 60.0)),
         (ListFiles, Endpoint("list", "/krixik-core-list", 60.0)),
         (KeywordSearch, Endpoint("keyword_search", "/keyword-search", 60.0)),
+        (SemanticSearch, Endpoint("semantic_search", "/semantic-search", 60.0)),
+        (Update, Endpoint("update", "/krixik-core-update", 60.0)),
+        (ShowTree, Endpoint("show_tree", "/krixik-core-show-tree", 60.0)),
+        (CheckCap, Endpoint("check_cap", "/krixik-core-cap-check", 60.0)),
     ],
 )
 def test_each_request_has_its_path_and_its_time(kind: type[Request], endpoint: Endpoint) -> None:
@@ -139,8 +187,7 @@ def test_each_request_has_its_path_and_its_time(kind: type[Request], endpoint: E
 
 def test_the_constants_of_the_protocol() -> None:
     assert (PROTOCOL_VERSION, CONTENT_TYPE, KEY_HEADER) == ("1.1.19", "text/plain", "krixikApiKey")
-    assert set(LATER_PATHS) & {kind.endpoint.path for kind in KINDS} == set()
-    assert len(set(LATER_PATHS)) == 4
+    assert LATER_PATHS == ("/semantic-search",)
 
 
 # --- round trips ---------------------------------------------------------------------------
@@ -190,6 +237,33 @@ requests = st.one_of(
         pipeline_ordered_modules=texts,
         query=st.text(),
         **selection,
+    ),
+    st.builds(
+        SemanticSearch,
+        pipeline=st.text(),
+        pipeline_ordered_modules=texts,
+        query=st.text(),
+        k=st.integers(),
+        **selection,
+    ),
+    st.builds(
+        Update,
+        pipeline=st.text(),
+        file_id=st.text(),
+        file_name=st.none() | st.text(),
+        symbolic_directory_path=st.none() | st.text(),
+        file_tags=st.none() | pairs,
+        file_description=st.none() | st.text(),
+        expire_time=st.none() | st.integers(),
+    ),
+    st.builds(
+        ShowTree,
+        pipeline=st.text(),
+        symbolic_directory_path=st.text(),
+        max_files=st.none() | st.integers(),
+    ),
+    st.builds(
+        CheckCap, pipeline=st.none() | st.text(), pipeline_ordered_modules=texts, version=st.text()
     ),
 )
 
@@ -270,20 +344,28 @@ def body_of(kind: type[Request], **changes: Any) -> bytes:
 
 
 FIELDS = [(kind, field.name) for kind in WITH_BODY for field in attrs.fields(kind)]
-NULLABLE = {
+SELECTORS = {
     name
     for name in attrs.fields_dict(ListFiles)
     if name not in ("pipeline", "version", "max_files")
 }
+NULLABLE = {
+    ListFiles: SELECTORS,
+    KeywordSearch: SELECTORS,
+    SemanticSearch: SELECTORS,
+    Update: set(attrs.fields_dict(Update)) - {"pipeline", "version", "file_id"},
+    ShowTree: {"max_files"},
+    CheckCap: {"pipeline"},
+}
 
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS)
-def test_a_key_may_be_missing_or_null_exactly_if_it_is_a_selector(
+def test_a_key_may_be_missing_or_null_exactly_if_it_may_be_left_open(
     kind: type[Request], name: str
 ) -> None:
     whole = json.loads(body_of(kind))
     del whole[name]
-    if kind in (ListFiles, KeywordSearch) and name in NULLABLE:
+    if name in NULLABLE.get(kind, ()):
         assert getattr(decode(kind, json.dumps(whole).encode()), name) is None
         assert getattr(decode(kind, body_of(kind, **{name: None})), name) is None
     else:
@@ -327,6 +409,13 @@ NUMBER, OBJECT, PAIRS = (
         (ListFiles, "max_files", False, NUMBER),
         (KeywordSearch, "query", None, TEXT),
         (KeywordSearch, "last_updated_end", 1.5, NUMBER),
+        (SemanticSearch, "k", 2.0, NUMBER),
+        (Update, "file_name", 5, TEXT),
+        (Update, "file_tags", {"a": "b"}, LIST),
+        (Update, "expire_time", "1800", NUMBER),
+        (ShowTree, "symbolic_directory_path", ["/*"], TEXT),
+        (ShowTree, "max_files", True, NUMBER),
+        (CheckCap, "pipeline_ordered_modules", "parser", LIST),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_named_with_its_key(

@@ -14,8 +14,10 @@ import tenacity
 
 from krixik_async import (
     AsCompleted,
+    CapResult,
     DeleteResult,
     FileRecord,
+    GlobalSearchResult,
     Job,
     JobOutcome,
     JobRef,
@@ -26,6 +28,9 @@ from krixik_async import (
     Pipeline,
     ProcessStatus,
     ResetResult,
+    SemanticSearchResult,
+    Tree,
+    UpdateResult,
     WaitResult,
     wait_sqrt,
 )
@@ -122,3 +127,26 @@ async def files(krixik: Krixik, pipeline: Pipeline) -> None:
     assert_type(await pipeline.delete(file_id="id"), DeleteResult)
     assert_type(await krixik.reset_pipeline(pipeline), ResetResult)
     await pipeline.delete("id")  # type: ignore[call-arg]
+
+
+async def the_rest(krixik: Krixik, pipeline: Pipeline, order: str | None) -> None:
+    done = await pipeline.update(file_id="id", file_name="b.txt", file_tags=({"a": "b"},))
+    assert_type(done, UpdateResult)
+    await pipeline.update(file_id="id", expire_time="1800")  # type: ignore[arg-type]
+    tree = await pipeline.show_tree(max_files=None)
+    assert_type(tree, Tree)
+    assert_type(tree.render(), str)
+    near = await pipeline.semantic_search(query="whale", k=2, file_ids=["id"])
+    assert_type(near, SemanticSearchResult)
+    assert_type(near.items[0].search_results[0].line_numbers, tuple[int, ...])
+    row = await pipeline.semantic_search(query="whale", sort_order="global", file_ids=["id"])
+    assert_type(row, GlobalSearchResult)
+    assert_type(row.items[0].distance, float)
+    either = await pipeline.semantic_search(query="whale", sort_order=order, file_ids=["id"])
+    assert_type(either, SemanticSearchResult | GlobalSearchResult)
+    await pipeline.semantic_search(query="whale", files=["id"])  # type: ignore[call-overload]
+    await pipeline.save_pipeline(config_path=Path("books.yml"))
+    assert_type(await krixik.load_pipeline(config_path="books.yml"), Pipeline)
+    assert_type(await krixik.check_cap(), CapResult)
+    assert_type(krixik.available_modules, list[str])
+    await pipeline.test_input(local_file_path=Path("a.txt"))

@@ -35,6 +35,9 @@ SAME_NAME_OTHER_CHAIN = (
 PATH_TAKEN = (
     "BAD REQUEST: a file with this symbolic_directory_path and file_name already exists - {}"
 )
+UPDATED = "Successfully updated file metadata"
+OTHER_FILE_HAS_PATH = "FAILURE: another file already has this symbolic_file_path - {}"
+EXTENSION_IS_FIXED = "FAILURE: file extension cannot be updated"
 FORBIDDEN = "Forbidden"
 
 _NOT_FOUND_WORDS = re.compile(r"not found|does not exist|no record", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""Readers of what concerns finished files: records, hits, links, deletions."""
+"""Readers of what concerns finished files: records, hits, links, changes, deletions."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from krixik_async._models import (
     KeywordSearchResult,
     ListResult,
     SearchedFile,
+    SemanticHit,
+    SemanticItem,
+    SemanticSearchResult,
+    UpdateResult,
 )
 from krixik_async._reply import JSON, Reply
 from krixik_async._wire._answers import (
@@ -107,30 +111,77 @@ def read_keyword_search(endpoint: Endpoint, reply: Reply) -> KeywordSearchResult
 
 
 def _read_keyword_item(item: dict[str, JSON]) -> KeywordItem:
-    metadata = item.get("file_metadata")
-    about = metadata if isinstance(metadata, dict) else {}
-    hits = item.get("search_results")
     return KeywordItem(
         file_id=text(item.get("file_id")),
-        file_metadata=SearchedFile(
-            file_name=text(about.get("file_name")),
-            symbolic_directory_path=text(about.get("symbolic_directory_path")),
-            file_tags=tags(about.get("file_tags")),
-            num_lines=_whole(about.get("num_lines")),
-            created_at=text(about.get("created_at")),
-            last_updated=text(about.get("last_updated")),
-        ),
+        file_metadata=_read_searched(item),
         search_results=tuple(
             KeywordHit(
                 keyword=text(hit.get("keyword")),
                 line_number=_whole(hit.get("line_number")),
                 keyword_number=_whole(hit.get("keyword_number")),
             )
-            for hit in (hits if isinstance(hits, list) else [])
-            if isinstance(hit, dict)
+            for hit in _hits(item)
         ),
         raw=item,
     )
+
+
+def _read_searched(item: dict[str, JSON]) -> SearchedFile:
+    metadata = item.get("file_metadata")
+    about = metadata if isinstance(metadata, dict) else {}
+    return SearchedFile(
+        file_name=text(about.get("file_name")),
+        symbolic_directory_path=text(about.get("symbolic_directory_path")),
+        file_tags=tags(about.get("file_tags")),
+        num_lines=_whole(about.get("num_lines")),
+        num_vectors=_whole(about.get("num_vectors")),
+        created_at=text(about.get("created_at")),
+        last_updated=text(about.get("last_updated")),
+    )
+
+
+def _hits(item: dict[str, JSON]) -> list[dict[str, JSON]]:
+    hits = item.get("search_results")
+    return [hit for hit in hits if isinstance(hit, dict)] if isinstance(hits, list) else []
+
+
+def read_semantic_search(endpoint: Endpoint, reply: Reply) -> SemanticSearchResult:
+    """Give the nearest snippets by file; none is an empty result, not an error."""
+    body = json_object(endpoint, reply)
+    return SemanticSearchResult(
+        status_code=reply.status_code,
+        request_id=text(body.get("request_id")),
+        message=text(body.get("message")),
+        warnings=warnings(body),
+        raw=body,
+        reply=reply,
+        items=tuple(_read_semantic_item(item) for item in _items(endpoint, reply, body)),
+    )
+
+
+def _read_semantic_item(item: dict[str, JSON]) -> SemanticItem:
+    return SemanticItem(
+        file_id=text(item.get("file_id")),
+        file_metadata=_read_searched(item),
+        search_results=tuple(
+            SemanticHit(
+                snippet=text(hit.get("snippet")),
+                line_numbers=_wholes(hit.get("line_numbers")),
+                distance=_real(hit.get("distance")),
+                raw=hit,
+            )
+            for hit in _hits(item)
+        ),
+        raw=item,
+    )
+
+
+def _wholes(values: JSON) -> tuple[int, ...]:
+    return tuple(_whole(value) for value in values) if isinstance(values, list) else ()
+
+
+def _real(value: JSON) -> float:
+    return value if isinstance(value, float) else float(_whole(value))
 
 
 def _whole(value: JSON) -> int:
@@ -141,6 +192,21 @@ def read_delete(endpoint: Endpoint, reply: Reply, *, file_id: str) -> DeleteResu
     """Give the confirmation. Raises FileRecordNotFound, or NotFinished (nothing was deleted)."""
     body = _file_answer(endpoint, reply, file_id)
     return DeleteResult(
+        status_code=reply.status_code,
+        request_id=text(body.get("request_id")),
+        message=text(body.get("message")),
+        warnings=warnings(body),
+        raw=body,
+        reply=reply,
+        pipeline=text(body.get("pipeline")),
+        file_id=file_id,
+    )
+
+
+def read_update(endpoint: Endpoint, reply: Reply, *, file_id: str) -> UpdateResult:
+    """Give the confirmation. Raises FileRecordNotFound, or NotFinished (nothing was changed)."""
+    body = _file_answer(endpoint, reply, file_id)
+    return UpdateResult(
         status_code=reply.status_code,
         request_id=text(body.get("request_id")),
         message=text(body.get("message")),

@@ -202,13 +202,71 @@ class KeywordSearch(Request):
     last_updated_end: int | None = _optional(_integer)
 
 
-# Paths of the protocol that come with later versions: the server refuses them by name.
-LATER_PATHS: tuple[str, ...] = (
-    "/krixik-core-update",
-    "/krixik-core-show-tree",
-    "/semantic-search",
-    "/krixik-core-cap-check",
-)
+@attrs.frozen(kw_only=True)
+class SemanticSearch(Request):
+    """Ask for the snippets nearest in meaning, at most `k` a file; carries no version."""
+
+    endpoint = Endpoint("semantic_search", "/semantic-search", 60.0)
+
+    pipeline: str = _field(_text)
+    pipeline_ordered_modules: tuple[str, ...] = _field(_list_of(_text))
+    query: str = _field(_text)
+    file_ids: tuple[str, ...] | None = _optional(_list_of(_text))
+    file_names: tuple[str, ...] | None = _optional(_list_of(_text))
+    symbolic_directory_paths: tuple[str, ...] | None = _optional(_list_of(_text))
+    symbolic_file_paths: tuple[str, ...] | None = _optional(_list_of(_text))
+    file_tags: tuple[Mapping[str, str], ...] | None = _optional(_list_of(_pairs))
+    k: int = _field(_integer)
+    max_files: int = _field(_integer)
+    created_at_start: int | None = _optional(_integer)
+    created_at_end: int | None = _optional(_integer)
+    last_updated_start: int | None = _optional(_integer)
+    last_updated_end: int | None = _optional(_integer)
+
+
+@attrs.frozen(kw_only=True)
+class Update(Request):
+    """Ask to change a finished file's metadata; what is None stays as it is."""
+
+    endpoint = Endpoint("update", "/krixik-core-update", 60.0)
+
+    pipeline: str = _field(_text)
+    version: str = _version()
+    file_id: str = _field(_text)
+    file_name: str | None = _optional(_text)
+    symbolic_directory_path: str | None = _optional(_text)
+    file_tags: tuple[Mapping[str, str], ...] | None = _optional(_list_of(_pairs))
+    file_description: str | None = _optional(_text)
+    expire_time: int | None = _optional(_integer)
+
+
+@attrs.frozen(kw_only=True)
+class ShowTree(Request):
+    """Ask for the paths of finished files below a folder; the version comes last here."""
+
+    endpoint = Endpoint("show_tree", "/krixik-core-show-tree", 60.0)
+
+    pipeline: str = _field(_text)
+    symbolic_directory_path: str = _field(_text)
+    max_files: int | None = _optional(_integer)
+    version: str = _version()
+
+
+@attrs.frozen(kw_only=True)
+class CheckCap(Request):
+    """Ask how much of the account's allowance is left; of no pipeline in particular."""
+
+    endpoint = Endpoint("check_cap", "/krixik-core-cap-check", 60.0)
+
+    version: str = _version()
+    pipeline: str | None = _optional(_text)
+    pipeline_ordered_modules: tuple[str, ...] = attrs.field(
+        default=(), metadata={"kind": _list_of(_text)}
+    )
+
+
+# Paths whose answers come with later versions of the server: it refuses them by name.
+LATER_PATHS: tuple[str, ...] = (SemanticSearch.endpoint.path,)
 
 
 def encode(request: Request) -> bytes:

@@ -15,13 +15,16 @@ import attrs
 from krixik_async._catalogue import MODULES, OUTPUT_EXTENSIONS, labels, output_process_keys
 from krixik_async._reply import JSON
 from krixik_async._wire import (
+    EXTENSION_IS_FIXED,
     FILE_NOT_FOUND,
     NO_FILES,
     NO_ITEMS,
     NOT_FINISHED,
+    OTHER_FILE_HAS_PATH,
     PIPELINE_MISMATCH,
     PROCESS_NOT_FOUND,
     STATUS_FOUND,
+    UPDATED,
 )
 from krixik_async.server._records import Record
 
@@ -149,9 +152,45 @@ def deleted(request_id: str, record: Record) -> Answer:
     return _about_file(200, request_id, record.pipeline, message)
 
 
-def not_deleted(request_id: str, record: Record) -> Answer:
+def not_finished(request_id: str, record: Record) -> Answer:
     """Say that a file is still being processed and was left alone; a 200, as the service's."""
     return _about_file(200, request_id, record.pipeline, NOT_FINISHED)
+
+
+def updated(request_id: str, record: Record) -> Answer:
+    """Say that a file's metadata is changed."""
+    return _about_file(200, request_id, record.pipeline, UPDATED)
+
+
+def other_file_has_path(request_id: str, record: Record, path: str) -> Answer:
+    """Say that a file cannot be moved to a path, for another has it."""
+    return _about_file(400, request_id, record.pipeline, OTHER_FILE_HAS_PATH.format(path))
+
+
+def extension_is_fixed(request_id: str, record: Record) -> Answer:
+    """Say that a file's new name does not end as its old one does."""
+    return _about_file(400, request_id, record.pipeline, EXTENSION_IS_FIXED)
+
+
+def tree(request_id: str, paths: Sequence[str], warnings: Sequence[JSON]) -> Answer:
+    """Give the paths in order; null if there is none, as the service's."""
+    message = f"Successfully returned {len(paths)} {_plural('item', len(paths))}."
+    items: list[JSON] = [*sorted(paths)]
+    return Answer(
+        200,
+        {
+            "request_id": request_id,
+            "message": message,
+            "warnings": list(warnings),
+            "items": items or None,
+        },
+    )
+
+
+def cap(request_id: str) -> Answer:
+    """Say that nothing is capped here: what the service says is not public."""
+    message = "SUCCESS: no cap applies to this embedded server"
+    return Answer(200, {"request_id": request_id, "message": message, "warnings": []})
 
 
 def output(request_id: str, record: Record, url: str) -> Answer:

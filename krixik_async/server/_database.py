@@ -161,19 +161,26 @@ class Database:
         """
         where = "account = ? AND pipeline = ? AND state != 'failed' AND ends_at > ?"
         values = (record.account, record.pipeline, now)
-        taken = " AND symbolic_directory_path = ? AND file_name = ?"
-        path = (record.symbolic_directory_path, record.file_name)
         marks = ", ".join(f":{name}" for name in _FIELDS)
         with self._transaction():
             if self._one(f"{where} AND chain != ? LIMIT 1", *values, json.dumps(record.chain)):
                 return "other_chain"
-            if self._one(f"{where}{taken}", *values, *path):
+            if self.path_taken(record, now):
                 return "path_taken"
             self._connection.execute(
                 f"INSERT INTO files ({_COLUMNS}) VALUES ({marks})",  # noqa: S608  # names of ours
                 _row(record),
             )
         return None
+
+    def path_taken(self, record: Record, now: float) -> bool:
+        """Tell whether a file on record has the path of `record`, which is to be written there."""
+        where = (
+            "account = ? AND pipeline = ? AND state != 'failed' AND ends_at > ? "
+            "AND symbolic_directory_path = ? AND file_name = ?"
+        )
+        path = (record.symbolic_directory_path, record.file_name)
+        return self._one(where, record.account, record.pipeline, now, *path) is not None
 
     def by_process(self, account: str, process_id: str, now: float) -> Record | None:
         """Give the record of a process."""

@@ -20,6 +20,7 @@ import attrs
 
 from krixik_async._catalogue import MODULES, OUTPUT_EXTENSIONS
 from krixik_async._reply import JSON
+from krixik_async._validation import extension_of
 
 State: TypeAlias = Literal["ticketed", "processing", "complete", "failed"]
 
@@ -68,6 +69,11 @@ class Record:
     def symbolic_file_path(self) -> str:
         """Give directory and name as one path."""
         return f"{self.symbolic_directory_path.rstrip('/')}/{self.file_name}"
+
+    @property
+    def extension(self) -> str:
+        """Give the extension of the file that was sent, with the dot."""
+        return extension_of(self.file_name)
 
     @property
     def finished(self) -> bool:

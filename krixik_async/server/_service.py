@@ -21,6 +21,7 @@ from krixik_async._clock import Clock
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
 from krixik_async._offload import Offload
 from krixik_async._reply import JSON
+from krixik_async._selectors import MAX_FILES, check_max_files, query_directory
 from krixik_async._selectors import check_query as check_words
 from krixik_async._validation import (
     SIZE_BYTES,
@@ -31,11 +32,13 @@ from krixik_async._validation import (
     check_extension,
     check_file_name,
     check_tags,
+    extension_of,
 )
 from krixik_async._wire import (
     LATER_PATHS,
     PATH_TAKEN,
     SAME_NAME_OTHER_CHAIN,
+    CheckCap,
     CheckIn,
     Delete,
     FetchOutput,
@@ -44,12 +47,15 @@ from krixik_async._wire import (
     ListFiles,
     MalformedBody,
     Request,
+    ShowTree,
     Submit,
+    Update,
     decode,
 )
 from krixik_async.server import _answers as answers
 from krixik_async.server._answers import Answer
 from krixik_async.server._bucket import UPLOAD_PATH, Bucket, upload_key
+from krixik_async.server._changes import check_changes
 from krixik_async.server._records import Record, new_id
 from krixik_async.server._selection import Selection, check_query, only_ids, select
 from krixik_async.server._settings import ServerSettings
@@ -95,6 +101,9 @@ class Service:
             Delete: self._delete,
             ListFiles: self._list,
             KeywordSearch: self._keyword_search,
+            Update: self._update,
+            ShowTree: self._show_tree,
+            CheckCap: self._check_cap,
         }
         self._calls = {kind.endpoint.path: (kind, call) for kind, call in calls.items()}
         self.paths = (*self._calls, *LATER_PATHS)
@@ -110,7 +119,8 @@ class Service:
         kind, call = self._calls[path]
         try:
             asked = decode(kind, body)
-            _check_text(body)
+            if kind is not CheckIn:  # whose body may be anything
+                _check_text(body)
             return await call(Call(request_id, account, base_url, asked))
         except (MalformedBody, InvalidArgument, InvalidArgumentType) as error:
             return answers.refused(request_id, str(error))
@@ -148,7 +158,7 @@ class Service:
         return answers.status(call.request_id, record)
 
     async def _file(self, call: Call) -> Record | None:
-        asked: FetchOutput | Delete = call.asked
+        asked: FetchOutput | Delete | Update = call.asked
         record = await self._store.by_file(call.account, asked.file_id, self._clock.wall())
         return record if record is not None and record.pipeline == asked.pipeline else None
 
@@ -170,9 +180,41 @@ class Service:
         if record is None:
             return answers.file_not_found(call.request_id, call.asked.pipeline, call.asked.file_id)
         if not record.finished:
-            return answers.not_deleted(call.request_id, record)
+            return answers.not_finished(call.request_id, record)
         await self._store.delete(record.file_id)
         return answers.deleted(call.request_id, record)
+
+    async def _update(self, call: Call) -> Answer:
+        asked: Update = call.asked
+        changes = check_changes(asked, self._clock.wall())
+        record = await self._file(call)
+        if record is None:
+            return answers.file_not_found(call.request_id, asked.pipeline, asked.file_id)
+        if not record.finished:
+            return answers.not_finished(call.request_id, record)
+        if extension_of(changes.get("file_name", record.file_name)) != record.extension:
+            return answers.extension_is_fixed(call.request_id, record)
+        done = await self._store.update(record.file_id, self._clock.wall(), changes)
+        if done == "path_taken":
+            moved = attrs.evolve(record, **changes)
+            return answers.other_file_has_path(call.request_id, record, moved.symbolic_file_path)
+        if done is None:
+            return answers.file_not_found(call.request_id, asked.pipeline, asked.file_id)
+        return answers.updated(call.request_id, done)
+
+    async def _show_tree(self, call: Call) -> Answer:
+        asked: ShowTree = call.asked
+        folder = query_directory(asked.symbolic_directory_path, name="symbolic_directory_path")
+        most = MAX_FILES[1] if asked.max_files is None else check_max_files(asked.max_files)
+        query = ListFiles(
+            pipeline=asked.pipeline, symbolic_directory_paths=(folder,), max_files=most
+        )
+        selection = await self._select(attrs.evolve(call, asked=query))
+        paths = [record.symbolic_file_path for record in selection.records[:most]]
+        return answers.tree(call.request_id, paths, selection.warnings)
+
+    async def _check_cap(self, call: Call) -> Answer:
+        return answers.cap(call.request_id)
 
     async def _select(self, call: Call) -> Selection:
         asked: ListFiles | KeywordSearch = call.asked

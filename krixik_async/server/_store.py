@@ -15,9 +15,9 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeAlias, TypeVar
+from typing import Any, BinaryIO, Literal, TypeAlias, TypeVar
 
 import anyio
 import attrs
@@ -241,6 +241,22 @@ class Store:
             )
 
         return await self._call(self._database.change, record.file_id, now, decide)
+
+    async def update(
+        self, file_id: str, now: float, changes: Mapping[str, Any]
+    ) -> Record | Literal["path_taken"] | None:
+        """Give the record with its metadata changed, or say why not; None if it is gone."""
+        taken = False
+
+        def decide(current: Record) -> Record:
+            nonlocal taken
+            changed = attrs.evolve(current, **changes, last_updated=now)
+            moved = changed.symbolic_file_path != current.symbolic_file_path
+            taken = moved and self._database.path_taken(changed, now)
+            return current if taken else changed
+
+        record = await self._call(self._database.change, file_id, now, decide)
+        return "path_taken" if taken else record
 
     async def delete(self, file_id: str) -> None:
         """Remove a record, then its files."""

@@ -15,6 +15,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+MODULES = (
+    "caption", "json-to-txt", "keyword-db", "ocr", "parser", "sentiment", "summarize",
+    "text-embedder", "transcribe", "translate", "vector-db",
+)  # fmt: skip
+
 
 def run(url: str, key: str, query: str, save_to: str, files: list[str]) -> dict[str, Any]:
     """Do what `our_scenario` does, in the same order."""
@@ -55,6 +60,27 @@ def run(url: str, key: str, query: str, save_to: str, files: list[str]) -> dict[
     ids = [job["file_id"] for job in jobs]
     said["list"] = pipeline.list(file_ids=ids, sort_order="ascending")
     said["list_by_tag"] = pipeline.list(file_tags=[{"kind": "prose"}], file_names=["none*"])
+    said["update"] = pipeline.update(
+        file_id=ids[1],
+        symbolic_file_path="/Parity/Moved/One.txt",
+        file_tags=[{"Kind": "Moved"}],
+        file_description="",
+        expire_time=3600,
+        verbose=False,
+    )
+    said["update_refused"] = pipeline.update(file_id=ids[1], file_name="one.pdf", verbose=False)
+    said["list_updated"] = pipeline.list(file_ids=[ids[1]])
+    said["show_tree"] = pipeline.show_tree(verbose=False)
+    said["show_tree_of_nothing"] = pipeline.show_tree(symbolic_directory_path="/None/*")
+    said["check_cap"] = krixik.check_cap()
+    said["view_module_click_data"] = [
+        krixik.view_module_click_data(module_name=name) for name in MODULES
+    ]
+    said["view_module_config"] = [
+        krixik.view_module_config(module_name=name)["module_config"] for name in MODULES
+    ]
+    pipeline.save_pipeline(config_path=f"{save_to}/theirs.yml")
+    said["config"] = pipeline.config
     said["delete"] = pipeline.delete(file_id=ids[0])
     said["list_after"] = pipeline.list(file_ids=ids, sort_order="ascending")
     try:

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from krixik_async import Krixik, RequestNotFound
+from krixik_async import Krixik, RequestNotFound, RequestRejected
+from krixik_async._description import read_pipeline_file
 
 HERE = Path(__file__).parent
 FILES = sorted((HERE.parent.parent / "examples").glob("*.txt"))
@@ -92,6 +94,32 @@ async def our_scenario(url: str, save_to: Path) -> dict[str, Any]:
         said["list"] = listed.to_dict()
         by_tag = await pipeline.list(file_tags=[{"kind": "prose"}], file_names=["none*"])
         said["list_by_tag"] = by_tag.to_dict()
+        done = await pipeline.update(
+            file_id=ids[1],
+            symbolic_file_path="/Parity/Moved/One.txt",
+            file_tags=[{"Kind": "Moved"}],
+            file_description="",
+            expire_time=3600,
+        )
+        said["update"] = done.to_dict()
+        with pytest.raises(RequestRejected) as refused:
+            await pipeline.update(file_id=ids[1], file_name="one.pdf")
+        assert refused.value.reply is not None
+        said["update_refused"] = {"status_code": 400, **json.loads(refused.value.reply.body)}
+        said["list_updated"] = (await pipeline.list(file_ids=[ids[1]])).to_dict()
+        said["show_tree"] = (await pipeline.show_tree()).to_dict()
+        nothing = await pipeline.show_tree(symbolic_directory_path="/None/*")
+        said["show_tree_of_nothing"] = nothing.to_dict()
+        said["check_cap"] = (await krixik.check_cap()).to_dict()
+        modules = krixik.available_modules
+        said["view_module_click_data"] = [
+            krixik.view_module_click_data(module_name=name) for name in modules
+        ]
+        said["view_module_config"] = [
+            krixik.view_module_config(module_name=name)["module_config"] for name in modules
+        ]
+        await pipeline.save_pipeline(config_path=save_to / "ours.yml")
+        said["config"] = pipeline.config
         said["delete"] = (await pipeline.delete(file_id=ids[0])).to_dict()
         after = await pipeline.list(file_ids=ids, sort_order="ascending")
         said["list_after"] = after.to_dict()
@@ -130,6 +158,7 @@ def both(server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
     said_to_them = in_file_order(official_scenario(server, theirs))
     said_to_us = in_file_order(asyncio.run(our_scenario(server, ours)))
     return {
+        "pipeline_files": (theirs / "theirs.yml", ours / "ours.yml"),
         "raw": (said_to_them, said_to_us),
         "said": (normalised(said_to_them, theirs), normalised(said_to_us, ours)),
     }
@@ -137,7 +166,8 @@ def both(server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
 
 CALLS = (
     "process", "ongoing", "complete", "fetch_output", "process_and_wait", "keyword_search", "list",
-    "list_by_tag", "delete", "list_after",
+    "list_by_tag", "update", "update_refused", "list_updated", "show_tree", "show_tree_of_nothing",
+    "check_cap", "view_module_click_data", "view_module_config", "config", "delete", "list_after",
 )  # fmt: skip
 
 
@@ -173,6 +203,13 @@ def test_output_files_are_equal_byte_for_byte(both: dict[str, Any]) -> None:
     )
     assert len(ours) == len(FILES)
     assert ours == theirs
+
+
+def test_the_pipeline_files_say_the_same(both: dict[str, Any]) -> None:
+    """As YAML; and ours reads what the official client wrote."""
+    theirs, ours = both["pipeline_files"]
+    assert yaml.safe_load(ours.read_text("utf-8")) == yaml.safe_load(theirs.read_text("utf-8"))
+    assert read_pipeline_file(theirs) == ("parity", ("keyword-db",))
 
 
 def test_both_are_told_the_same_of_a_deleted_file(both: dict[str, Any]) -> None:
