@@ -45,7 +45,7 @@ build: setup ## build wheel and sdist into dist/
 
 lock: setup ## remake the lock files; make lock ARGS=--upgrade takes the newest versions
 	@command -v uv >/dev/null || $(PY) -m pip install -qq --disable-pip-version-check uv
-	@PATH="$$PWD/$(VENV)/bin:$$PATH"; \
+	@PATH="$$(cd "$(VENV)/bin" && pwd):$$PATH"; \
 	uv pip compile pyproject.toml --extra all --group dev --python-version 3.11 \
 	    --universal --generate-hashes --no-header --no-annotate --quiet -o .ci/requirements.txt $(ARGS) && \
 	echo 'krixik==1.1.19' | uv pip compile - --python-version 3.11 \

@@ -23,7 +23,7 @@ from krixik_async._errors import (
     InvalidArgumentType,
     KrixikError,
 )
-from krixik_async._job import Job, as_completed, as_list, wait_for
+from krixik_async._job import Job, as_completed, as_list, ref_of, wait_for
 from krixik_async._models import FileRecord, JobRef, ResetResult
 from krixik_async._offload import Offload, ThreadOffload
 from krixik_async._pipeline import Pipeline
@@ -218,7 +218,7 @@ class Krixik(Account):
         """Wait for jobs of any of this account's pipelines; see `Pipeline.wait_until_complete`."""
         return await wait_for(
             self._opened,
-            _refs(jobs),
+            _refs(self._opened, jobs),
             timeout=timeout,
             return_when=return_when,
             on_update=on_update,
@@ -236,7 +236,7 @@ class Krixik(Account):
     ) -> AsCompleted:
         """Iterate over outcomes of jobs of any pipeline; see `Pipeline.as_completed`."""
         return as_completed(
-            self._opened, _refs(jobs), timeout=timeout, on_update=on_update, poll=poll
+            self._opened, _refs(self._opened, jobs), timeout=timeout, on_update=on_update, poll=poll
         )
 
     async def resume(
@@ -338,7 +338,7 @@ async def _delete_all(
         raise rejected[0]
 
 
-def _refs(jobs: object) -> list[JobRef]:
+def _refs(session: Session, jobs: object) -> list[JobRef]:
     refs: list[JobRef] = []
     for job in as_list(jobs):
         if not isinstance(job, Job | JobRef):
@@ -346,5 +346,5 @@ def _refs(jobs: object) -> list[JobRef]:
                 f"jobs holds {kind_of(job)}, but a client waits for Job or JobRef: for a bare "
                 "request_id call wait_until_complete of the pipeline it is of"
             )
-        refs.append(job.ref if isinstance(job, Job) else job)
+        refs.append(ref_of(job, session))
     return refs

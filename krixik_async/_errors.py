@@ -215,7 +215,7 @@ class JobError(KrixikError):
 
 
 class ProcessFailed(JobError):
-    """Report that a module failed; `failure_module` is its label, or None if not told."""
+    """Report that a module failed; `failure_module` names it ("module_1.parser"), if known."""
 
     failure_module: str | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from krixik_async._errors import InvalidArgumentType
+from krixik_async._errors import InvalidArgument, InvalidArgumentType
 from krixik_async._models import JobOutcome, JobRef
 from krixik_async._reply import JSON
 from krixik_async._results import WaitResult, fate
@@ -55,7 +55,10 @@ class Job:
 
     @property
     def expires_at(self) -> float:
-        """Give the epoch seconds at which the service forgets the file (never later)."""
+        """Give the epoch seconds from which the service may forget the file.
+
+        Counted from before the upload: the service counts from the upload itself.
+        """
         return float(self.ref.expires_at or 0.0)
 
     def to_dict(self) -> dict[str, JSON]:
@@ -85,6 +88,18 @@ class Job:
 
 
 AnyJob: TypeAlias = Job | JobRef | str
+
+
+def ref_of(job: Job | JobRef, session: Session) -> JobRef:
+    """Give the reference. Refuses a `Job` of another client, whose account may be another."""
+    if isinstance(job, JobRef):
+        return job
+    if job.pipeline._session is not session:
+        raise InvalidArgument(
+            f"job {job.request_id} was sent by another client, perhaps of another account: wait "
+            "with that one, or pass job.ref if the account is the same"
+        )
+    return job.ref
 
 
 def as_list(jobs: object) -> list[object]:

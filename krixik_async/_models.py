@@ -55,7 +55,7 @@ class JobRef:
 
 @attrs.frozen(kw_only=True)
 class FailureStatus:
-    """Hold what the service says of a failure; `failure_module` may be missing."""
+    """Hold what the service says of a failure; `failure_module` ("module_1.parser") may be None."""
 
     process_id: str | None
     failure_module: str | None

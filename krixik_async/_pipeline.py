@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 from krixik_async import _description, _fetching, _sending, _validation
 from krixik_async._errors import InvalidArgument
 from krixik_async._files import SaveTo, Tags
-from krixik_async._job import AnyJob, Job, as_completed, as_list, wait_for
+from krixik_async._job import AnyJob, Job, as_completed, as_list, ref_of, wait_for
 from krixik_async._models import JobRef, Output, ProcessStatus
 from krixik_async._reply import JSON
 from krixik_async._results import WaitResult
@@ -254,7 +254,7 @@ class Pipeline(SearchableFiles):
                 pipeline=self._name,
                 module_count=len(self._chain),
             )
-        ref = job.ref if isinstance(job, Job) else job
+        ref = ref_of(job, self._session)
         if ref.pipeline != self._name:
             raise InvalidArgument(
                 f"job {ref.request_id} is of pipeline {ref.pipeline!r}, not of {self._name!r}: "

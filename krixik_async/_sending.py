@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, TypeAlias, TypeGuard
 
 import attrs
 
-from krixik_async import _catalogue, _validation
+from krixik_async import _catalogue, _conversion, _validation
 from krixik_async._errors import InvalidArgument, InvalidArgumentType, KrixikError
 from krixik_async._models import JobRef
 from krixik_async._offload import Offload
@@ -73,15 +73,15 @@ async def prepare(
     seconds = _validation.check_expire_time(given.expire_time)
     source, local_name, what = _source(given.local_file_path, name)
     extension = _validation.check_extension(local_name, chain)
-    if extension in _validation.TO_CONVERT:
-        raise InvalidArgument(
-            f"{what} is {extension}, which has to be converted to text first, and this release "
-            "does not convert yet: save it as .txt and send that"
-        )
     if name is not None:
         name = _validation.check_file_name(name, extension=extension)
+    made_up = extension
+    if extension in _validation.TO_CONVERT:
+        source = await _convert(source, extension, what, session)
+        local_name, made_up = _conversion.converted_name(local_name), ".txt"
+        what = f"the text of {what}"
     await _check_content(source, chain, what, session.offload)
-    make = _name_maker(extension, session.rng)
+    make = _name_maker(made_up, session.rng)
     return Shipment(
         request=Submit(
             pipeline=pipeline,
@@ -155,6 +155,18 @@ def _is_binary_file(value: object) -> TypeGuard[BinaryIO]:
         raise InvalidArgument("local_file_path is a file object that is closed") from None
 
 
+async def _convert(
+    source: UploadSource, extension: str, what: str, session: Session
+) -> UploadSource:
+    try:
+        text = await _conversion.to_text(source, extension, what=what, offload=session.offload)
+    except InvalidArgument:
+        raise
+    except (OSError, ValueError) as error:
+        raise _unreadable(what, error) from error
+    return BytesSource(text)
+
+
 async def _check_content(
     source: UploadSource, chain: Sequence[str], what: str, offload: Offload
 ) -> None:
@@ -172,9 +184,13 @@ async def _check_content(
     except InvalidArgument:
         raise
     except (OSError, ValueError) as error:
-        # ValueError: a path with a zero character in it.
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InvalidArgument(f"{what} cannot be read: {reason}") from error
+        raise _unreadable(what, error) from error
+
+
+def _unreadable(what: str, error: OSError | ValueError) -> InvalidArgument:
+    # ValueError: a path with a zero character in it.
+    reason = getattr(error, "strerror", None) or str(error)
+    return InvalidArgument(f"{what} cannot be read: {reason}")
 
 
 def _content_check(

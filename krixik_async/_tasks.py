@@ -21,7 +21,13 @@ logger = logging.getLogger("krixik_async")
 def on_trio() -> bool:
     """Tell whether the caller runs under trio rather than asyncio."""
     trio = sys.modules.get("trio")
-    return trio is not None and bool(trio.lowlevel.in_trio_task())
+    if trio is None:
+        return False
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True
 
 
 class OwnedTask:

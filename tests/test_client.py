@@ -782,6 +782,16 @@ async def test_a_pipeline_of_another_client_is_not_reset(w: World) -> None:
     assert w.sent == []
 
 
+async def test_a_job_of_another_client_is_not_waited_for_but_its_reference_is(w: World) -> None:
+    """Its account may be another, which would say "not found"; the reference is a free choice."""
+    job = await w.books().process(local_file_path=TEXT, file_name="a.txt")
+    other = w.another()
+    for wait in (other.wait_until_complete, w.books(client=other).wait_until_complete):
+        with pytest.raises(InvalidArgument, match=f"job {job.request_id} was sent by another"):
+            await wait(job)
+        assert len((await wait(job.ref)).complete) == 1
+
+
 # --- somebody else's HTTP --------------------------------------------------------------------
 
 

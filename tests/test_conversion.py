@@ -196,11 +196,11 @@ lines = st.lists(words, min_size=1, max_size=6).map(" ".join)
 
 
 @few
-@given(st.lists(st.lists(lines, min_size=1, max_size=5), max_size=4))
+@given(st.lists(st.lists(lines, max_size=5), max_size=4))
 def test_lines_of_a_pdf_come_out_line_by_line(pages: list[list[str]]) -> None:
-    """Lines stay lines, and a blank line stands between pages."""
+    """Lines stay lines, a blank line stands between pages, and empty pages are left out."""
     written = [*pages, [TEN]]
-    expected = "\n".join("".join(f"{line}\n" for line in page) for page in written)
+    expected = "\n".join("".join(f"{line}\n" for line in page) for page in written if page)
     assert text_of(pdf(*written), ".pdf") == expected
 
 
@@ -212,6 +212,8 @@ def test_no_words_are_glued_at_borders() -> None:
     assert text_of(pdf(["It ends here"], ["Second", TEN]), ".pdf") == (
         f"It ends here\n\nSecond\n{TEN}\n"
     )
+    unended = [stream(shown([line]).replace(b" T*", b"")) for line in ("It ends here", TEN)]
+    assert text_of(pdf_pages(unended), ".pdf") == f"It ends here\n\n{TEN}\n"
     assert text_of(pptx([["It ends ", "here"], ["Second"]], [[TEN]]), ".pptx") == (
         f"It ends here\nSecond\n\n{TEN}\n"
     )
@@ -324,6 +326,21 @@ def test_damage_is_refused_and_nothing_else_is_raised(extension: str) -> None:
             assert text_of(flipped, extension)
         except InvalidArgument as error:
             assert str(error).startswith("the file ")  # noqa: PT017 - either way is right
+
+
+def torn() -> bytes:
+    """Make a pdf whose first page is packed, with a wrong byte at its start."""
+    packed = bytearray(zlib.compress(shown([TEN])))
+    packed[2] = 0xFF  # a block of the type that there is not
+    return pdf_pages([stream(bytes(packed), b"/Filter /FlateDecode"), stream(shown([TEN]))])
+
+
+def test_a_pdf_of_which_a_part_cannot_be_unpacked_is_refused() -> None:
+    """What pypdf gives of it leaves out what it could not unpack, and nobody would know."""
+    assert refusal(torn(), ".pdf") == (
+        "the file is damaged: a part of it cannot be unpacked; open it in a program that reads it "
+        "and save it again as .pdf or as .txt"
+    )
 
 
 @every_kind
@@ -466,23 +483,28 @@ def test_a_pdf_page_that_unpacks_to_gigabytes_is_refused() -> None:
     )
 
 
-def forms(count: int, content: bytes) -> bytes:
+def forms(count: int, content: bytes, *, times: int = 1) -> bytes:
     """Make a page that shows nothing but forms, each a packed stream of its own."""
     entries = (
         b"/Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /Font << /F1 3 0 R >> >>"
     )
     more = [stream(content, entries, packed=True) for _ in range(count)]
     names = b" ".join(b"/X%d %d 0 R" % (at, at + 4) for at in range(count))
-    page = b" ".join(b"/X%d Do" % at for at in range(count))
+    page = b" ".join(b"/X%d Do" % at for at in range(count) for _ in range(times))
     return pdf_pages([stream(page)], more, b"/XObject << %s >>" % names)
 
 
-def test_a_pdf_that_unpacks_to_much_bit_by_bit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("count", "size"), [(60, 100_000), (1, 1_100_000)])
+def test_a_pdf_that_unpacks_to_much_bit_by_bit_is_refused(
+    count: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Over errors in forms pypdf goes on: the limit holds nevertheless, and unpacking ends."""
     monkeypatch.setattr(_pdf, "MAX_UNPACKED", 1_000_000)
+    within = forms(9, shown([TEN]) + b" " * 100_000)  # each counts once
+    assert text_of(within, ".pdf").split() == TEN.split() * 9
     tracemalloc.start()
     try:
-        assert refusal(forms(60, b" " * 100_000), ".pdf") == (
+        assert refusal(forms(count, b" " * size), ".pdf") == (
             "the file unpacks to more than 1000000 bytes, and no more are read: split it into "
             "parts, or save it as .txt"
         )
@@ -516,9 +538,26 @@ def test_more_text_than_is_followed_is_refused(
     )
 
 
-def test_text_that_forms_multiply_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("lines_each", [1, 100])
+def test_text_that_forms_multiply_is_refused(
+    lines_each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether one form or many give it."""
     monkeypatch.setattr(_limits, "MAX_TEXT", 1000)
-    assert "more than 1000 characters" in refusal(forms(100, shown([TEN])), ".pdf")
+    content = forms(100 // lines_each, shown([TEN] * lines_each))
+    assert "more than 1000 characters" in refusal(content, ".pdf")
+
+
+def test_text_that_forms_multiply_is_not_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One form shown fifty times would give a megabyte."""
+    monkeypatch.setattr(_limits, "MAX_TEXT", 1000)
+    often = forms(1, shown(["x" * 20_000]), times=50)
+    tracemalloc.start()
+    try:
+        assert "more than 1000 characters" in refusal(often, ".pdf")
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 # --- no noise ------------------------------------------------------------------------------
@@ -531,9 +570,10 @@ def test_faults_that_pypdf_reads_past_are_not_logged(
     caplog.set_level(logging.DEBUG)
     faulty = b"x" + good(".pdf")
     assert text_of(faulty, ".pdf") == text_of(good(".pdf"), ".pdf")
+    assert "damaged" in refusal(torn(), ".pdf")
     assert [record for record in caplog.records if record.name.startswith("pypdf")] == []
     assert capfd.readouterr() == ("", "")
-    _ = pypdf.PdfReader(io.BytesIO(faulty)).pages[0]
+    _ = pypdf.PdfReader(io.BytesIO(faulty))
     assert {record.levelname for record in caplog.records} == {"WARNING"}
 
 
@@ -544,7 +584,7 @@ def test_the_users_settings_of_pypdf_neither_count_nor_change() -> None:
 
 
 def test_no_other_program_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pypdf would run jbig2dec, where there is one, on whatever a file calls an image."""
+    """It would be jbig2dec, run by pypdf on whatever a file calls an image."""
     ran, program = tmp_path / "ran", tmp_path / "jbig2dec"
     program.write_text(f"#!/bin/sh\ntouch '{ran}'\n")
     program.chmod(0o755)

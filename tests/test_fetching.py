@@ -204,7 +204,7 @@ class BytesPath:
         (7, "local_save_directory is int but must be a path", InvalidArgumentType),
         (b"out", "local_save_directory is bytes but must be a path", InvalidArgumentType),
         (BytesPath(), "is BytesPath whose path is not a str", InvalidArgumentType),
-        ("a\0b", "cannot be a folder: embedded null", InvalidArgument),
+        ("a\0b", "embedded null", InvalidArgument),
         (__file__, "is a file: name a folder", InvalidArgument),
         (f"{__file__}/below", "cannot be a folder: Not a directory", InvalidArgument),
         ("x" * 300, "cannot be a folder: File name too long", InvalidArgument),

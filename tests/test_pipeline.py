@@ -308,6 +308,15 @@ async def test_a_status_of_a_failure_has_the_official_shape(w: World) -> None:
     assert list(status.to_dict())[-2:] == ["failure_status", "overall_status"]
 
 
+async def test_a_bare_id_is_complete_only_with_every_module_of_this_pipeline(w: World) -> None:
+    """A reply that leaves a module out, all its flags true, is not taken for the end."""
+    body = {"request_id": "r", "file_id": "f", "process_status": {"module_1": True}}
+    w.fail(STATUS, answer=says(200, body), times=99)
+    pipeline = w.books("parser", "json-to-txt")
+    assert (await pipeline.process_status(request_id=UNKNOWN)).overall_status == "ongoing"
+    assert states(await pipeline.wait_until_complete(UNKNOWN, timeout=5)) == ["pending"]
+
+
 async def test_unknown_deleted_and_expired_are_not_found_in_the_services_words(
     tmp_path: Path,
 ) -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import docx
 import httpx
 import pytest
 
@@ -159,10 +160,14 @@ async def test_open_and_temporary_files_are_taken(w: World, book: Path) -> None:
     assert w.sent.count(UPLOAD) == 3
 
 
-async def test_a_name_on_disk_that_is_no_text_is_sent_as_far_as_it_is(w: World, book: Path) -> None:
-    book.rename(path := book.with_name(os.fsdecode(b"caf\xe9.txt")))
+@pytest.fixture
+def odd(book: Path) -> Path:
+    return book.rename(book.with_name(os.fsdecode(b"caf\xe9.txt")))
+
+
+async def test_a_name_on_disk_that_is_no_text_is_sent_as_far_as_it_is(w: World, odd: Path) -> None:
     w.fail(UPLOAD, before=RESET, swallow=True)
-    await w.books().process(local_file_path=path)
+    await w.books().process(local_file_path=odd)
     assert b'filename="caf?.txt"' in w.wire.forms[0]
 
 
@@ -170,6 +175,26 @@ async def test_a_json_input_is_taken(w: World) -> None:
     job = await w.books("json-to-txt").process(local_file_path=JSON_INPUT, file_name="a.json")
     assert (await job).state == "complete"
     assert await stored(w) == JSON_INPUT
+
+
+@pytest.fixture
+def letter() -> bytes:
+    document, file = docx.Document(), io.BytesIO()
+    document.add_paragraph("The first paragraph ends here.")
+    document.add_paragraph("Second paragraphs begin on a line of their own.")
+    document.save(file)
+    return file.getvalue()
+
+
+async def test_of_a_document_the_text_is_sent(w: World, letter: bytes) -> None:
+    """A name that was given keeps its extension."""
+    w.fail(UPLOAD, before=RESET, swallow=True)
+    job = await w.books().process(local_file_path=letter, file_name="Letter.docx")
+    assert b'filename="krixik_converted_version_Letter.txt"' in w.wire.forms[0]
+    assert (job.file_name, (await stored(w)).splitlines()) == (
+        "letter.docx",
+        [b"The first paragraph ends here.", b"Second paragraphs begin on a line of their own."],
+    )
 
 
 async def test_what_is_sent_is_the_protocols(w: World) -> None:
@@ -289,7 +314,7 @@ async def test_a_missing_file(w: World, tmp_path: Path) -> None:
 
 
 async def test_a_path_with_a_zero_character(w: World) -> None:
-    await refused(w, "cannot be read: embedded null", local_file_path="a\0.txt", file_name=None)
+    await refused(w, "embedded null", local_file_path="a\0.txt", file_name=None)
 
 
 @pytest.mark.parametrize("chain", [("keyword-db",), ("transcribe",)], ids=["checked", "unchecked"])
@@ -336,10 +361,10 @@ async def test_a_json_input_that_is_none(w: World) -> None:
 
 
 @pytest.mark.parametrize("extension", [".pdf", ".docx", ".pptx"])
-async def test_what_would_have_to_be_converted(w: World, tmp_path: Path, extension: str) -> None:
-    path = tmp_path / f"a{extension}"
-    said = "this release does not convert yet: save it as .txt"
-    await refused(w, said, local_file_path=path, file_name=None)
+async def test_a_document_that_is_none(w: World, tmp_path: Path, extension: str) -> None:
+    name, path = f"a{extension}", tmp_path / f"a{extension}"
+    await refused(w, "whatever its name says", local_file_path=TEXT, file_name=name)
+    await refused(w, "cannot be read: No such file", local_file_path=path, file_name=None)
 
 
 async def test_an_extension_the_first_module_does_not_take(w: World, tmp_path: Path) -> None:

@@ -103,6 +103,13 @@ def test_retry_after_stops_everything_until_then_and_is_not_shortened() -> None:
     assert [pace.reserve(1.0), pace.reserve(1.0)] == [11.0, 12.0]
 
 
+def test_a_retry_after_that_comes_in_the_second_of_a_halving_still_counts() -> None:
+    pace = Pace(None)
+    pace.throttled(0.0, None)
+    pace.throttled(0.5, 9.0)
+    assert [pace.reserve(1.0), pace.reserve(1.0)] == [9.5, 10.5]
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from(["reserve", "throttled", "succeeded"]), st.floats(0, 5)),

@@ -10,7 +10,8 @@ import pytest
 
 from krixik_async._errors import ConnectFailed, UploadRejected
 from krixik_async._transport import BytesSource
-from krixik_async._transport._seam import proxy_for
+from krixik_async._transport._seam import Progress, proxy_for
+from krixik_async._transport._sharded import ShardedSender
 from tests.transport_world import (
     KEY,
     STATUS,
@@ -55,6 +56,34 @@ async def test_connections_are_kept_per_origin(sender: str) -> None:
                         ticket_for(other.url), BytesSource(b""), file_name="a"
                     )
         assert (api.connections, other.connections) == (1, 1)
+
+
+async def stumble(sender: ShardedSender, request: httpx.Request) -> None:
+    async with sender.open(request, Progress()) as response:
+        await response.aread()
+        raise KeyError
+
+
+async def test_a_shard_that_may_be_upset_is_thrown_away() -> None:
+    """After an error in the middle of an answer, and when the sender was closed meanwhile."""
+
+    def idle(sender: ShardedSender) -> int:
+        return sum(map(len, sender._idle.values()))
+
+    async with raw_server(ok) as server:
+        request = httpx.Request("POST", server.url, content=b"x")
+        sender = ShardedSender()
+        async with sender.open(request, Progress()) as response:
+            await response.aread()
+        assert idle(sender) == 1
+        with pytest.raises(KeyError):
+            await stumble(sender, request)
+        assert idle(sender) == 0
+        async with sender.open(request, Progress()) as response:
+            await response.aread()
+            await sender.aclose()
+        assert idle(sender) == 0
+    assert server.connections == 2
 
 
 # --- proxies -------------------------------------------------------------------------------

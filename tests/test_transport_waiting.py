@@ -189,6 +189,28 @@ async def test_a_download_ends_a_minute_after_its_last_bytes(tmp_path: Path) -> 
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["a"]  # noqa: ASYNC240
 
 
+async def test_a_cancelled_download_is_gone_when_its_caller_is(tmp_path: Path) -> None:
+    begun = anyio.Event()
+
+    async def stalls(scope: Any, _receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        begun.set()
+        await anyio.sleep_forever()
+
+    async with virtual(stalls) as world:
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.transport.download, "http://krixik.test/", tmp_path / "a")
+            await begun.wait()
+            await anyio.sleep(1)
+            cancelled_at = anyio.current_time()
+            group.cancel_scope.cancel()
+        assert anyio.current_time() == pytest.approx(cancelled_at, abs=0.01)
+        assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240
+        world.check_nothing_leaked()
+
+
 async def test_the_users_limit_overrides_the_endpoints() -> None:
     async with virtual(Service(None), attempt_timeout_s=2.5) as world:
         with pytest.raises(AnswerLost, match=r"no answer within 2\.5 s"):

@@ -7,42 +7,59 @@ a file is bounded here: pypdf keeps what it has unpacked.
 from __future__ import annotations
 
 import logging
-import sys
+import pkgutil
 from contextvars import ContextVar
 from io import BytesIO
 
+import pypdf
 from pypdf import Configuration, PasswordType, PdfReader, apply_configuration
 from pypdf.errors import DependencyError, LimitReachedError
 from pypdf.generic import EncodedStreamObject, IndirectObject, PdfObject
 
 from krixik_async._conversion._limits import Unconvertible, check_text
 
-# Page contents and font tables; images are not unpacked. 2 MiB of text need some 40 MiB.
+# Page contents and font tables; images are not unpacked. A page that places each word by itself
+# takes seven bytes a character: 14 MiB for the 2 MiB of text that a pipeline takes.
 MAX_UNPACKED = 256 * 2**20
 
-_reading = ContextVar("krixik_async_reading_pdf", default=False)
+# While a file is read for us: where pypdf said that it could not unpack a part. Otherwise None.
+_faults: ContextVar[list[str] | None] = ContextVar("krixik_async_pdf_faults", default=None)
 
 
-def _is_not_ours(_record: logging.LogRecord) -> bool:
-    return not _reading.get()
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    faults = _faults.get()
+    if faults is None:
+        return True
+    # zlib's own words for a stream of which pypdf then gives what it can: text would be missing.
+    if (message := record.getMessage()).startswith("Error -"):
+        faults.append(message)
+    return False
 
 
 # pypdf logs each fault it reads past as a warning; a file that can be read needs none. Only what
 # it logs while it reads for us is held back: the same loggers may serve the user's own reading.
-for _name in [name for name in sys.modules if name.partition(".")[0] == "pypdf"]:
-    logging.getLogger(_name).addFilter(_is_not_ours)
+# They are found by name, for some of its modules are imported only when they are needed.
+for _module in pkgutil.walk_packages(pypdf.__path__, "pypdf."):
+    logging.getLogger(_module.name).addFilter(_is_not_ours)
 
 
 def blocks(content: bytes) -> list[str]:
     """Give the text of each page that has any; it ends with a line feed."""
-    token = _reading.set(True)
+    faults: list[str] = []
+    token = _faults.set(faults)
     try:
         # The defaults, whatever the user chose for reading of their own; and no other program
         # is started to unpack an image.
         with apply_configuration(Configuration(jbig2dec_binary=None)):
-            return _read(content)
+            found = _read(content)
     finally:
-        _reading.reset(token)
+        _faults.reset(token)
+    if faults:
+        raise Unconvertible(
+            "is damaged: a part of it cannot be unpacked; open it in a program that reads it and "
+            "save it again as .pdf or as .txt"
+        )
+    return found
 
 
 def _read(content: bytes) -> list[str]:
@@ -92,14 +109,13 @@ class _BoundedReader(PdfReader):
         if isinstance(found, EncodedStreamObject) and id(found) not in self._seen:
             self.check()
             self._seen.add(id(found))
-            if found.get("/Subtype") != "/Image":
-                self._packed[id(found)] = found
+            self._packed[id(found)] = found
         return found
 
     def count_text(self, text: str, *_: object) -> None:
         """Take note of a piece of text."""
         self._text += len(text)
-        self.check()
+        check_text(self._text)
 
     def check(self) -> None:
         """Raise Unconvertible over a limit."""

@@ -8,6 +8,7 @@ folder that is in use as a traceback. SIGINT and SIGTERM end the server graceful
 from __future__ import annotations
 
 import importlib.util
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -133,6 +134,9 @@ def _serve_on(listener: socket.socket, app: Starlette, ready: Callable[[], objec
             await super().startup(sockets=sockets)
             ready()
 
+    # asyncio on 3.11 and 3.12 warns where it finds that it has reaped a worker already; a worker
+    # that is stopped together with its server can be reaped by either of two of its parts.
+    logging.getLogger("asyncio").addFilter(lambda record: "Unknown child process" not in record.msg)
     config = uvicorn.Config(
         app,
         access_log=False,
