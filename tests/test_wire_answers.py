@@ -28,6 +28,7 @@ from krixik_async._wire._answers import (
     PIPELINE_MISMATCH,
     PROCESS_NOT_FOUND,
     SAME_NAME_OTHER_CHAIN,
+    answered,
     json_object,
     narrow,
     refusal,
@@ -36,7 +37,6 @@ from krixik_async._wire._answers import (
     text,
     text_or_none,
     unexpected,
-    warnings,
 )
 from krixik_async._wire._requests import (
     Delete,
@@ -263,7 +263,7 @@ def test_tags_are_read_as_far_as_they_are_some(value: Any, expected: Any) -> Non
     ],
 )
 def test_warnings_are_kept_as_they_come(body: Any, expected: Any) -> None:
-    assert warnings(body) == expected
+    assert answered(Reply(200), body)["warnings"] == expected
 
 
 def test_the_words_of_the_protocol() -> None:

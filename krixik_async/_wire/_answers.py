@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 from krixik_async._errors import (
     AuthenticationError,
@@ -145,6 +145,25 @@ def tags(value: JSON) -> tuple[Mapping[str, str], ...]:
     )
 
 
-def warnings(body: Mapping[str, JSON]) -> tuple[JSON, ...]:
+class Answered(TypedDict):
+    """Hold what every JSON answer has in common: the fields of `Answer`."""
+
+    status_code: int
+    request_id: str
+    message: str
+    warnings: tuple[JSON, ...]
+    raw: Mapping[str, JSON]
+    reply: Reply
+
+
+def answered(reply: Reply, body: Mapping[str, JSON]) -> Answered:
+    """Read what every JSON answer has in common."""
     warnings = body.get("warnings")
-    return tuple(warnings) if isinstance(warnings, list) else ()
+    return Answered(
+        status_code=reply.status_code,
+        request_id=text(body.get("request_id")),
+        message=text(body.get("message")),
+        warnings=tuple(warnings) if isinstance(warnings, list) else (),
+        raw=body,
+        reply=reply,
+    )

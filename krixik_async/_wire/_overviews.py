@@ -5,7 +5,7 @@ from __future__ import annotations
 from krixik_async._models import CapResult
 from krixik_async._reply import Reply
 from krixik_async._tree import Tree
-from krixik_async._wire._answers import json_object, text, unexpected, warnings
+from krixik_async._wire._answers import answered, json_object, text, unexpected
 from krixik_async._wire._requests import Endpoint
 
 
@@ -18,12 +18,7 @@ def read_tree(endpoint: Endpoint, reply: Reply) -> Tree:
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise unexpected(endpoint, reply, "its items are no paths")
     return Tree(
-        status_code=reply.status_code,
-        request_id=text(body.get("request_id")),
-        message=text(body.get("message")),
-        warnings=warnings(body),
-        raw=body,
-        reply=reply,
+        **answered(reply, body),
         items=tuple(text(item) for item in items),
     )
 
@@ -32,10 +27,5 @@ def read_cap(endpoint: Endpoint, reply: Reply) -> CapResult:
     """Give what the service says of the account's allowance; its keys are not public."""
     body = json_object(endpoint, reply)
     return CapResult(
-        status_code=reply.status_code,
-        request_id=text(body.get("request_id")),
-        message=text(body.get("message")),
-        warnings=warnings(body),
-        raw=body,
-        reply=reply,
+        **answered(reply, body),
     )

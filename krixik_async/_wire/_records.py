@@ -24,6 +24,7 @@ from krixik_async._models import (
 from krixik_async._reply import JSON, Reply
 from krixik_async._wire._answers import (
     NOT_FINISHED,
+    answered,
     json_object,
     narrow,
     says_not_found,
@@ -31,7 +32,6 @@ from krixik_async._wire._answers import (
     text,
     text_or_none,
     unexpected,
-    warnings,
 )
 from krixik_async._wire._requests import Endpoint
 
@@ -68,12 +68,7 @@ def read_list(endpoint: Endpoint, reply: Reply) -> ListResult:
     """Give the records found; none is an empty result, not an error."""
     body = json_object(endpoint, reply)
     return ListResult(
-        status_code=reply.status_code,
-        request_id=text(body.get("request_id")),
-        message=text(body.get("message")),
-        warnings=warnings(body),
-        raw=body,
-        reply=reply,
+        **answered(reply, body),
         items=tuple(_read_record(item) for item in _items(endpoint, reply, body)),
     )
 
@@ -100,12 +95,7 @@ def read_keyword_search(endpoint: Endpoint, reply: Reply) -> KeywordSearchResult
     """Give the hits by file; none is an empty result, not an error."""
     body = json_object(endpoint, reply)
     return KeywordSearchResult(
-        status_code=reply.status_code,
-        request_id=text(body.get("request_id")),
-        message=text(body.get("message")),
-        warnings=warnings(body),
-        raw=body,
-        reply=reply,
+        **answered(reply, body),
         items=tuple(_read_keyword_item(item) for item in _items(endpoint, reply, body)),
     )
 
@@ -149,12 +139,7 @@ def read_semantic_search(endpoint: Endpoint, reply: Reply) -> SemanticSearchResu
     """Give the nearest snippets by file; none is an empty result, not an error."""
     body = json_object(endpoint, reply)
     return SemanticSearchResult(
-        status_code=reply.status_code,
-        request_id=text(body.get("request_id")),
-        message=text(body.get("message")),
-        warnings=warnings(body),
-        raw=body,
-        reply=reply,
+        **answered(reply, body),
         items=tuple(_read_semantic_item(item) for item in _items(endpoint, reply, body)),
     )
 
@@ -192,12 +177,7 @@ def read_delete(endpoint: Endpoint, reply: Reply, *, file_id: str) -> DeleteResu
     """Give the confirmation. Raises FileRecordNotFound, or NotFinished (nothing was deleted)."""
     body = _file_answer(endpoint, reply, file_id)
     return DeleteResult(
-        status_code=reply.status_code,
-        request_id=text(body.get("request_id")),
-        message=text(body.get("message")),
-        warnings=warnings(body),
-        raw=body,
-        reply=reply,
+        **answered(reply, body),
         pipeline=text(body.get("pipeline")),
         file_id=file_id,
     )
@@ -207,12 +187,7 @@ def read_update(endpoint: Endpoint, reply: Reply, *, file_id: str) -> UpdateResu
     """Give the confirmation. Raises FileRecordNotFound, or NotFinished (nothing was changed)."""
     body = _file_answer(endpoint, reply, file_id)
     return UpdateResult(
-        status_code=reply.status_code,
-        request_id=text(body.get("request_id")),
-        message=text(body.get("message")),
-        warnings=warnings(body),
-        raw=body,
-        reply=reply,
+        **answered(reply, body),
         pipeline=text(body.get("pipeline")),
         file_id=file_id,
     )
