@@ -6,7 +6,7 @@
 # All paths are relative and quoted, so that a checkout below a folder with blanks in its name works.
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test parity lint format types build lock clean setup parity-setup
+.PHONY: help demo test parity bench lint format types build lock clean setup parity-setup
 
 VENV ?= .venv
 PARITY_VENV ?= .parity-venv
@@ -28,6 +28,9 @@ test: setup ## run the tests; on Python 3.11 all lines and branches must be cove
 
 parity: setup parity-setup ## run the demo's scenario with the official client too, and compare
 	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m pytest tests/parity $(ARGS)
+
+bench: setup parity-setup ## time one small file, with this client and the official one in turns
+	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) benchmarks/one_job.py
 
 lint: setup ## check style and format
 	@$(PY) -m ruff check .
