@@ -181,4 +181,4 @@ if __name__ == "__main__":
     except* (KeyboardInterrupt, asyncio.CancelledError):
         problem = "stopped; no process was left behind"
     if problem:
-        sys.exit(f"demo: {problem}")
+        sys.exit(f"\ndemo: {problem}")

@@ -16,7 +16,7 @@ a verdict needs two looks.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -95,6 +95,11 @@ class Watched:
     error: KrixikError | None = None
 
     @property
+    def in_doubt(self) -> bool:
+        """Tell whether the last look failed; the next one is timed to confirm it, or to wait."""
+        return bool(self.absent) or self.failing_since is not None
+
+    @property
     def ended(self) -> bool:
         """Tell whether the job has its verdict."""
         return self.state != "pending"
@@ -148,7 +153,7 @@ def note_error(watched: Watched, error: KrixikError, *, now: float, wall: float)
         watched.unreadable = 0
         watched.failing_since = None
         if watched.absent >= 2:
-            watched.state = gone(watched, wall)
+            watched.state = gone(watched, now=now, wall=wall)
     elif isinstance(error, RequestRejected):
         watched.state = "error"
     else:
@@ -160,16 +165,27 @@ def note_error(watched: Watched, error: KrixikError, *, now: float, wall: float)
     return first or watched.ended
 
 
-def gone(watched: Watched, wall: float) -> JobState:
-    """Say what a confirmed "not found" means, by the job's age and whether it was ever seen."""
+def gone(watched: Watched, *, now: float, wall: float) -> JobState:
+    """Say what a confirmed "not found" means, by the job's age and whether it was ever there.
+
+    A reference that knows its submission comes from a confirmed upload: the record was there. Of a
+    bare request_id the age is counted from the first look.
+    """
     ref = watched.ref
     if ref.expires_at is not None and wall >= ref.expires_at - EXPIRY_SLACK_S:
         return "expired"
     if watched.last_status is not None:
         return "deleted"
-    if ref.submitted_at is not None and wall - ref.submitted_at < LAG_S:
+    if now - watched.started_at < LAG_S:
         return "pending"
-    return "not_found"
+    return "not_found" if ref.submitted_at is None else "deleted"
+
+
+def merged(known: JobRef, other: JobRef) -> JobRef:
+    """Give one reference to a job out of two, with whatever either knows."""
+    fields = [field.name for field in attrs.fields(JobRef)]
+    missing = {name: getattr(other, name) for name in fields if getattr(known, name) is None}
+    return attrs.evolve(known, **missing)
 
 
 def ends_at(ref: JobRef, *, now: float, wall: float) -> float:
@@ -178,16 +194,18 @@ def ends_at(ref: JobRef, *, now: float, wall: float) -> float:
     return now + max(0.0, left) + EXPIRY_MARGIN_S
 
 
-def next_look(
-    watched: Watched, intervals: list[Callable[[Any], float]], *, now: float, wall: float
-) -> float:
+def delay_by(watched: Watched, interval: Callable[[Any], float], now: float) -> float:
+    """Ask one waiter's schedule; raises what a caller's schedule raises."""
+    return max(0.0, float(interval(retry_state(watched, now))))
+
+
+def next_look(watched: Watched, delays: Sequence[float], *, now: float, wall: float) -> float:
     """Give the monotonic time of the next look: the soonest that any waiter's schedule asks for.
 
     Moved up where a look just before or just after the record's expiry would otherwise be missed;
     held back while looks fail.
     """
-    state = retry_state(watched, now)
-    delay = max(0.0, min(float(interval(state)) for interval in intervals))
+    delay = min(delays)
     if watched.absent:
         delay = CONFIRM_S
     elif watched.failing_since is not None:

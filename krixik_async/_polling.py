@@ -4,7 +4,7 @@ Invariants:
 - a job waited for by several callers has one entry, and is asked for once;
 - at most `max_looks` looks are in flight;
 - a waiter that goes away (done, cancelled, dropped) only detaches; the entry goes with its last
-  waiter, the job itself is never touched;
+  waiter and the look in flight, the job itself is never touched;
 - nothing is held open between waits: the pump is a free-standing task of the client, alive only
   while there are entries;
 - rejected credentials end every wait, for they end every look.
@@ -26,7 +26,14 @@ import attrs
 from krixik_async._clock import Clock
 from krixik_async._errors import AuthenticationError, ClientClosed, KrixikError
 from krixik_async._models import JobOutcome, JobRef, ProcessStatus
-from krixik_async._policy import Watched, next_look, note_error, note_status
+from krixik_async._policy import (
+    Watched,
+    delay_by,
+    merged,
+    next_look,
+    note_error,
+    note_status,
+)
 from krixik_async._tasks import TaskSet
 
 logger = logging.getLogger("krixik_async")
@@ -120,8 +127,10 @@ class Scheduler:
                 age = 0.0 if ref.submitted_at is None else max(0.0, wall - ref.submitted_at)
                 entry = self._entries[key] = Entry(Watched(ref, now - age), check, [], None)
                 self._push(entry, now)
-            elif entry.due is not None and entry.due > now:
-                self._push(entry, now)
+            else:
+                entry.watched.ref = merged(entry.watched.ref, ref)
+                if entry.due is not None and entry.due > now and not entry.watched.in_doubt:
+                    self._push(entry, now)
             if entry.watched.last_status is not None:
                 subscription.push(entry.watched.outcome())
             if key not in subscription.keys:
@@ -137,7 +146,8 @@ class Scheduler:
             if entry is None or subscription not in entry.waiters:
                 continue
             entry.waiters.remove(subscription)
-            if not entry.waiters:
+            # With a look in flight it stays until that is back: whoever comes meanwhile adopts it.
+            if not entry.waiters and entry.due is not None:
                 del self._entries[key]
         subscription.keys.clear()
         if self._changed is not None:
@@ -197,11 +207,10 @@ class Scheduler:
         key = key_of(entry.watched.ref)
         try:
             changed = await self._ask(entry)
-            if self._entries.get(key) is not entry:
-                return  # everybody has left meanwhile
-            self._settle(key, entry, changed)
+            if self._entries.get(key) is entry:
+                self._settle(key, entry, changed)
         except Exception as error:  # noqa: BLE001 - handed to whoever waits, as it is
-            # A bug, or a schedule of the caller's that raises: his wait must end, not hang.
+            # A bug of ours: the waits must end, not hang.
             self._entries.pop(key, None)
             for waiter in entry.waiters:
                 waiter.fail(error)
@@ -223,12 +232,22 @@ class Scheduler:
 
     def _settle(self, key: Key, entry: Entry, changed: bool) -> None:
         watched = entry.watched
-        if not watched.ended:
-            intervals = [waiter.interval for waiter in entry.waiters]
-            now, wall = self._clock.now(), self._clock.wall()
-            self._push(entry, next_look(watched, intervals, now=now, wall=wall))
+        now, wall = self._clock.now(), self._clock.wall()
+        delays = [] if watched.ended else self._delays(entry, now)
+        if delays:
+            self._push(entry, next_look(watched, delays, now=now, wall=wall))
         else:
-            del self._entries[key]
+            del self._entries[key]  # it has ended, or everybody has left meanwhile
         if changed:
             for waiter in entry.waiters:
                 waiter.push(watched.outcome())
+
+    def _delays(self, entry: Entry, now: float) -> list[float]:
+        delays: list[float] = []
+        for waiter in tuple(entry.waiters):
+            try:
+                delays.append(delay_by(entry.watched, waiter.interval, now))
+            except Exception as error:  # noqa: BLE001 - a schedule of that caller's own: his to see
+                entry.waiters.remove(waiter)
+                waiter.fail(error)
+        return delays

@@ -40,6 +40,8 @@ from krixik_async._wire import PIPELINE_MISMATCH, SAME_NAME_OTHER_CHAIN, GetStat
 # How long a ticket without an upload is on record, and how much later it is surely gone.
 TICKET_LIFE_S = 60.0
 TICKET_GONE_S = 75.0
+# How long a record that was made may not be readable.
+LAG_S = 15.0
 # How long after a lost try "taken" may still be our own lost ticket.
 NAME_HELD_S = 90.0
 TRIES = 4
@@ -98,6 +100,7 @@ class _Attempt:
     now: Callable[[], float]
     what: str
     tickets: int = 0
+    refused: bool = False
     lost_at: float | None = None
 
     @property
@@ -126,7 +129,7 @@ def submit(
 
     `fresh_name` makes another name where the file's name is ours to choose; `what` names the file
     in errors; `now` gives monotonic seconds. Raises what the service refused, SubmitUncertain
-    where the name stayed taken after a lost answer, and the last transport error after 4 tickets.
+    where a lost answer could not be cleared up, and the last transport error after 4 tickets.
     Errors after a ticket carry its ids.
     """
     attempt = _Attempt(request, fresh_name, now, what)
@@ -206,12 +209,14 @@ def _upload(
                     raise
                 return (yield from _start_over(attempt))
         except UploadRejected as refusal:
-            if (refusal.status_code or 0) < 500:
-                if attempt.spent:
-                    raise
-                return (yield from _start_over(attempt))
-            # A 5xx may come after the file was stored.
-            return (yield from _settle(attempt, ticket, asked_at))
+            if (refusal.status_code or 0) >= 500:
+                # It may come after the file was stored.
+                return (yield from _settle(attempt, ticket, asked_at))
+            # 403: the ticket has expired or was altered. Anything else a new one won't change.
+            if refusal.status_code != 403 or attempt.refused:
+                raise
+            attempt.refused = True
+            return (yield from _start_over(attempt))
         except AnswerLost:
             return (yield from _settle(attempt, ticket, asked_at))
         else:
@@ -222,30 +227,52 @@ def _upload(
 def _settle(
     attempt: _Attempt, ticket: Ticket, asked_at: float
 ) -> Generator[Step, StepResult, bool]:
-    """Find out whether an unanswered upload arrived: True or False, from the service's records."""
+    """Find out whether an unanswered upload arrived: True or False, from the service's records.
+
+    From here on nothing may leave that reads as "nothing was done": where it cannot be found out,
+    SubmitUncertain says so.
+    """
     request = GetStatus(pipeline=attempt.request.pipeline, process_id=ticket.request_id)
     absent = 0
     while True:
+        age = attempt.now() - asked_at
         try:
             status = yield LookUp(request)
-        except RequestNotFound:
-            # Asked twice: right after the ticket its record may not be readable yet.
-            absent += 1
+        except RequestNotFound as missing:
+            # A record may not be readable yet; after that, two looks in a row are a verdict.
+            absent += age >= LAG_S
             if absent >= 2:
                 if attempt.spent:
-                    raise
+                    raise _never_arrived(attempt) from missing
                 return (yield from _start_over(attempt))
-        except AuthenticationError:
-            raise
-        except (TransportError, ServiceError):
-            if attempt.now() - asked_at >= NAME_HELD_S:
-                raise
+        except AuthenticationError as error:
+            raise _uncertain(attempt, "the api key was rejected meanwhile") from error
+        except (TransportError, ServiceError) as error:
+            absent = 0
+            if age >= NAME_HELD_S:
+                raise _uncertain(attempt, f"asking failed for {age:.0f} s ({error})") from error
         else:
             assert isinstance(status, ProcessStatus)
             absent = 0
-            if _in_work(status) or attempt.now() - asked_at >= TICKET_GONE_S:
+            if _in_work(status) or age >= TICKET_GONE_S:
                 return True
         yield Pause(LOOK_EVERY_S)
+
+
+def _uncertain(attempt: _Attempt, why: str) -> SubmitUncertain:
+    path = f"{attempt.request.symbolic_directory_path.rstrip('/')}/{attempt.request.file_name}"
+    return SubmitUncertain(
+        f"it cannot be told whether {attempt.what} was taken: the upload's answer was lost, and "
+        f"{why}. Ask process_status for the request_id of this error, or look for {path!r} with "
+        "list(symbolic_file_paths=[...]), before you send it again"
+    )
+
+
+def _never_arrived(attempt: _Attempt) -> UploadInterrupted:
+    return UploadInterrupted(
+        f"{attempt.what} did not arrive with any of {attempt.tickets} tickets: each upload's "
+        "answer was lost, and then the record was not found. Sending it again is safe"
+    )
 
 
 def _in_work(status: ProcessStatus) -> bool:

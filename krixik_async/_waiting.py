@@ -7,6 +7,7 @@ it ends comes back as pending, with what is needed to go on in another process.
 from __future__ import annotations
 
 import inspect
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
@@ -16,8 +17,8 @@ import attrs
 from krixik_async._clock import Clock
 from krixik_async._errors import AuthenticationError, InvalidArgument, InvalidArgumentType
 from krixik_async._models import JobOutcome, JobRef
-from krixik_async._policy import ends_at, wait_sqrt
-from krixik_async._polling import Check, Scheduler, Subscription, key_of
+from krixik_async._policy import ends_at, merged, wait_sqrt
+from krixik_async._polling import Check, Key, Scheduler, Subscription, key_of
 from krixik_async._results import WaitResult
 from krixik_async._validation import kind_of
 
@@ -101,10 +102,11 @@ class Waiter:
         poll: Poll,
     ) -> WaitResult:
         """Wait for the jobs as `wait_until_complete` documents it."""
+        refs = known_refs(refs)
         known = {key_of(ref): _unseen(ref) for ref in refs}
         waiting = set(known)
         until = self.deadline(refs, timeout)
-        subscription = self.scheduler.subscribe(known_refs(refs), self.check, poll)
+        subscription = self.scheduler.subscribe(refs, self.check, poll)
         timed_out = False
         try:
             while waiting and not timed_out:
@@ -126,8 +128,12 @@ class Waiter:
 
 
 def known_refs(refs: Iterable[JobRef]) -> list[JobRef]:
-    """Collapse duplicates, keeping the first of each."""
-    return list({key_of(ref): ref for ref in reversed(list(refs))}.values())[::-1]
+    """Collapse references to one job into one that knows what any of them does."""
+    known: dict[Key, JobRef] = {}
+    for ref in refs:
+        key = key_of(ref)
+        known[key] = merged(known[key], ref) if key in known else ref
+    return list(known.values())
 
 
 def _unseen(ref: JobRef) -> JobOutcome:
@@ -169,8 +175,11 @@ class AsCompleted:
         self._timeout = timeout
         self._on_update = on_update
         self._poll = poll
-        self._waiting = {key_of(ref): _unseen(ref) for ref in self._refs}
-        self._ready: list[JobOutcome] = []
+        self._known = {key_of(ref): _unseen(ref) for ref in self._refs}
+        self._waiting = set(self._known)
+        # Taken but not told yet, told but not handed over: nothing is lost between the two.
+        self._untold: deque[JobOutcome] = deque()
+        self._ready: deque[JobOutcome] = deque()
         self._subscription: Subscription | None = None
         self._until = 0.0
         self._closed = False
@@ -179,12 +188,18 @@ class AsCompleted:
         return self
 
     async def __anext__(self) -> JobOutcome:
-        while not self._ready:
+        while True:
+            while self._untold:
+                outcome = self._untold.popleft()
+                if outcome.ended:
+                    self._ready.append(outcome)
+                await _tell(self._on_update, outcome)
+            if self._ready:
+                return self._ready.popleft()
             if self._closed or not self._waiting:
                 await self.aclose()
                 raise StopAsyncIteration
             await self._gather()
-        return self._ready.pop(0)
 
     async def _gather(self) -> None:
         if self._subscription is None:
@@ -195,19 +210,16 @@ class AsCompleted:
         try:
             fresh = await self._subscription.take(until=self._until)
         except AuthenticationError as error:
-            error.partial = WaitResult(self._waiting.values())
+            error.partial = WaitResult(self._known.values())
             raise
         if not fresh:
-            self._ready.extend(self._waiting.values())
+            self._ready.extend(self._known[key] for key in self._known if key in self._waiting)
             self._waiting.clear()
         for outcome in fresh:
-            key = key_of(outcome.job)
+            self._known[key_of(outcome.job)] = outcome
             if outcome.ended:
-                del self._waiting[key]
-                self._ready.append(outcome)
-            else:
-                self._waiting[key] = outcome
-            await _tell(self._on_update, outcome)
+                self._waiting.discard(key_of(outcome.job))
+        self._untold.extend(fresh)
 
     async def aclose(self) -> None:
         """Stop waiting. Idempotent; the jobs go on."""

@@ -185,7 +185,7 @@ async def test_a_job_whose_record_expires_while_it_is_waited_for(tmp_path: Path)
 
 
 async def test_a_job_whose_file_is_deleted_while_it_is_waited_for(w: World, job: Job) -> None:
-    """It was seen before, and is gone before its time; one that was never seen is not found."""
+    """Its upload was confirmed, so it was there: gone before its time means deleted."""
 
     async def delete_when_done() -> None:
         await w.clock.sleep(12)
@@ -196,7 +196,7 @@ async def test_a_job_whose_file_is_deleted_while_it_is_waited_for(w: World, job:
         result = await w.books().wait_until_complete(job, poll=tenacity.wait_fixed(30))
     assert states(result) == states(result.vanished) == ["deleted"]
     assert 30 <= w.clock.now() <= 33
-    with pytest.raises(RequestVanished, match="is gone: not_found") as caught:
+    with pytest.raises(RequestVanished, match="is gone: deleted") as caught:
         await job
     assert (caught.value.job, caught.value.pipeline) == (job.ref, "books")
 

@@ -21,13 +21,17 @@ from krixik_async._errors import (
 from krixik_async._models import FailureStatus, JobRef, ProcessStatus
 from krixik_async._policy import (
     Watched,
+    delay_by,
     ends_at,
     gone,
-    next_look,
+    merged,
     note_error,
     note_status,
     retry_state,
     wait_sqrt,
+)
+from krixik_async._policy import (
+    next_look as next_look_after,
 )
 
 REF = JobRef(
@@ -66,6 +70,11 @@ class Middle(random.Random):
 
     def random(self) -> float:
         return 0.5
+
+
+def next_look(job: Watched, intervals: list[Any], *, now: float, wall: float) -> float:
+    delays = [delay_by(job, interval, now) for interval in intervals]
+    return next_look_after(job, delays, now=now, wall=wall)
 
 
 # --- the schedule ----------------------------------------------------------------------------
@@ -216,47 +225,54 @@ def test_a_good_look_forgets_the_errors_before_it_and_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ref", "seen", "wall", "state"),
+    ("ref", "seen", "age", "state"),
     [
-        (REF, False, 1014.0, "pending"),
-        (REF, False, 1015.0, "not_found"),
-        (REF, True, 1014.0, "deleted"),
-        (REF, True, 2700.0, "deleted"),
-        (REF, True, 2796.0, "expired"),
+        (REF, False, 14.0, "pending"),
+        (REF, False, 15.0, "deleted"),
+        (REF, True, 14.0, "deleted"),
+        (REF, True, 1700.0, "deleted"),
+        (REF, True, 1796.0, "expired"),
         (REF, False, 9999.0, "expired"),
-        (BARE, False, 1000.0, "not_found"),
-        (BARE, True, 1000.0, "deleted"),
+        (BARE, False, 14.0, "pending"),
+        (BARE, False, 15.0, "not_found"),
+        (BARE, True, 1.0, "deleted"),
     ],
 )
 def test_not_found_means_what_the_age_and_the_past_say(
-    ref: JobRef, seen: bool, wall: float, state: str
+    ref: JobRef, seen: bool, age: float, state: str
 ) -> None:
     job = watched(ref, last_status=status(False) if seen else None)
-    assert gone(job, wall) == state
+    assert gone(job, now=100.0 + age, wall=1000.0 + age) == state
+
+
+def test_two_references_to_one_job_make_one_that_knows_more() -> None:
+    assert merged(BARE, REF) == REF
+    assert merged(REF, BARE) == REF
+    assert merged(REF, attrs.evolve(REF, file_id="another")) == REF
 
 
 def test_one_not_found_is_no_verdict_two_are() -> None:
     job = watched(BARE)
-    assert note_error(job, RequestNotFound("words"), now=0.0, wall=0.0) is True
+    assert note_error(job, RequestNotFound("words"), now=200.0, wall=0.0) is True
     assert job.state == "pending"
-    assert note_error(job, RequestNotFound("words"), now=2.0, wall=2.0) is True
+    assert note_error(job, RequestNotFound("words"), now=202.0, wall=2.0) is True
     assert job.state == "not_found"
     assert str(job.outcome().error) == "words"
 
 
 def test_a_status_between_two_not_founds_starts_the_count_again() -> None:
     job = watched(BARE)
-    note_error(job, RequestNotFound("words"), now=0.0, wall=0.0)
+    note_error(job, RequestNotFound("words"), now=200.0, wall=0.0)
     note_status(job, status(False))
-    note_error(job, RequestNotFound("words"), now=2.0, wall=2.0)
+    note_error(job, RequestNotFound("words"), now=202.0, wall=2.0)
     assert job.state == "pending"
 
 
 def test_an_error_of_the_network_between_two_not_founds_starts_the_count_again() -> None:
     job = watched(BARE)
-    note_error(job, RequestNotFound("words"), now=0.0, wall=0.0)
+    note_error(job, RequestNotFound("words"), now=200.0, wall=0.0)
     note_error(job, ConnectFailed("down"), now=1.0, wall=1.0)
-    note_error(job, RequestNotFound("words"), now=2.0, wall=2.0)
+    note_error(job, RequestNotFound("words"), now=202.0, wall=2.0)
     assert job.state == "pending"
 
 

@@ -14,7 +14,8 @@ from krixik_async._errors import (
     ConnectFailed,
     RequestNotFound,
 )
-from tests.polled_service import House, ref
+from krixik_async._models import JobRef
+from tests.polled_service import EPOCH, House, ref
 
 pytestmark = pytest.mark.anyio
 
@@ -132,11 +133,51 @@ async def test_an_error_is_told_once_while_it_lasts_and_the_job_goes_on() -> Non
     assert (outcome.state, outcome.error) == ("complete", None)
 
 
-async def test_a_vanished_job_ends_after_two_looks() -> None:
+async def test_a_job_that_was_seen_and_vanished_ends_after_two_looks() -> None:
+    house = House(answer=lambda _, now: RequestNotFound("gone") if now >= 1 else None)
+    subscription = house.subscribe(ref())
+    (outcome,) = await house.ended(subscription)
+    assert (outcome.state, [at for _, at in house.looks]) == ("deleted", [0.0, 1.0, 3.0])
+
+
+async def test_an_id_never_seen_is_not_found_once_a_record_would_be_readable() -> None:
     house = House(answer=lambda _, __: RequestNotFound("process_id was not found"))
     subscription = house.subscribe(ref())
     (outcome,) = await house.ended(subscription)
-    assert (outcome.state, [at for _, at in house.looks]) == ("not_found", [0.0, 2.0])
+    assert (outcome.state, house.now) == ("not_found", 16.0)
+
+
+async def test_a_late_waiter_does_not_hurry_the_look_that_confirms() -> None:
+    house = House(answer=lambda _, now: RequestNotFound("gone") if now >= 1 else None)
+    first = house.subscribe(ref())
+    await house.clock.sleep(1.1)
+    second = house.subscribe(ref())
+    assert [o.state for o in await house.ended(second)] == ["deleted"]
+    assert [at for _, at in house.looks] == [0.0, 1.0, 3.0]
+    first.detach()
+
+
+async def test_what_a_late_waiter_knows_of_the_job_is_kept() -> None:
+    """A bare request_id was waited for first; its verdict needs the expiry the other knows."""
+    house = House(answer=lambda _, now: RequestNotFound("gone") if now >= 5 else None)
+    bare = house.subscribe(JobRef(request_id="r1", pipeline="p"))
+    await house.take(bare)
+    known = JobRef(request_id="r1", pipeline="p", submitted_at=EPOCH, expires_at=EPOCH + 5)
+    house.subscribe(known)
+    (outcome,) = await house.ended(bare)
+    assert (outcome.state, outcome.job.expires_at) == ("expired", EPOCH + 5)
+
+
+async def test_a_look_in_flight_is_adopted_by_who_comes_next() -> None:
+    """Short waits one after the other see the answer to the first one's question."""
+    house = House({"r1": 0.0}, takes_s=1.0)
+    for _ in range(3):
+        subscription = house.subscribe(ref())
+        assert await house.take(subscription, 0.3) == []
+        subscription.detach()
+    last = house.subscribe(ref())
+    assert [o.state for o in await house.ended(last)] == ["complete"]
+    assert (house.looks, house.now) == ([("r1", 0.0)], 1.0)
 
 
 async def test_rejected_credentials_end_every_wait() -> None:
@@ -148,14 +189,31 @@ async def test_rejected_credentials_end_every_wait() -> None:
     assert len(house.scheduler) == 0
 
 
-async def test_a_schedule_that_raises_ends_its_wait_with_that_error() -> None:
-    def broken(_state: Any) -> float:
-        raise ZeroDivisionError("the caller's schedule")
+def broken(_state: Any) -> float:
+    raise ZeroDivisionError("the caller's schedule")
 
-    house = House()
-    subscription = house.subscribe(ref(), interval=broken)
+
+async def test_a_schedule_that_raises_ends_its_own_wait_and_no_other() -> None:
+    house = House({"r1": 3.0})
+    innocent = house.subscribe(ref())
+    guilty = house.subscribe(ref(), interval=broken)
     with pytest.raises(ZeroDivisionError, match="the caller's schedule"):
-        await house.ended(subscription)
+        await house.ended(guilty)
+    assert [o.state for o in await house.ended(innocent)] == ["complete"]
+    alone = house.subscribe(ref(2), interval=broken)
+    with pytest.raises(ZeroDivisionError):
+        await house.ended(alone)
+    assert len(house.scheduler) == 0
+
+
+async def test_a_bug_in_the_check_ends_the_wait_and_does_not_hang_it() -> None:
+    def check(_id: str, _now: float) -> None:
+        raise ZeroDivisionError("a bug")
+
+    house = House(answer=check)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        await house.ended(house.subscribe(ref()))
+    assert len(house.scheduler) == 0
 
 
 async def test_closing_ends_the_waits() -> None:

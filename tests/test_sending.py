@@ -598,7 +598,7 @@ async def test_an_upload_that_is_always_refused_says_so_with_its_ids(w: World, b
     with pytest.raises(UploadRejected) as caught:
         await w.books().process(local_file_path=book)
     error = caught.value
-    assert (error.status_code, error.pipeline, w.sent.count(UPLOAD)) == (403, "books", 4)
+    assert (error.status_code, error.pipeline, w.sent.count(UPLOAD)) == (403, "books", 2)
     assert error.request_id is not None
     assert error.file_id is not None
 

@@ -199,20 +199,30 @@ def test_an_upload_interrupted_four_times_takes_a_new_ticket_and_then_gives_up()
     assert info.value.pipeline == "books"
 
 
-def test_a_refused_form_means_a_new_ticket() -> None:
-    expired = UploadRejected("403", reply=Reply(403))
-    service = Service([ticket(1), ticket(2)], uploads=[expired, None])
+def refused(status: int) -> UploadRejected:
+    return UploadRejected(str(status), reply=Reply(status))
+
+
+def test_a_form_refused_with_403_means_one_new_ticket() -> None:
+    service = Service([ticket(1), ticket(2)], uploads=[refused(403), None])
     assert service.run().ticket == ticket(2)
     assert "LookUp" not in service.kinds
 
 
-def test_a_form_refused_on_four_tickets_is_raised_with_the_ids() -> None:
-    refusals = [UploadRejected("403", reply=Reply(403)) for _ in range(9)]
-    service = Service([ticket(n) for n in range(1, 9)], uploads=list(refusals))
+def test_a_form_refused_with_403_again_is_raised_with_the_ids() -> None:
+    service = Service([ticket(1), ticket(2)], uploads=[refused(403), refused(403)])
     with pytest.raises(UploadRejected) as info:
         service.run()
-    assert info.value.request_id == "request 4"
-    assert service.kinds.count("AskTicket") == 4
+    assert info.value.request_id == "request 2"
+    assert service.kinds.count("SendForm") == 2
+
+
+@pytest.mark.parametrize("status", [400, 409, 413])
+def test_a_form_refused_for_what_it_is_is_raised_at_once(status: int) -> None:
+    service = Service([ticket(1)], uploads=[refused(status)])
+    with pytest.raises(UploadRejected):
+        service.run()
+    assert (service.kinds, service.now) == (["AskTicket", "SendForm"], 0.0)
 
 
 @pytest.mark.parametrize(
@@ -243,40 +253,50 @@ def test_a_record_that_vanished_means_it_did_not_arrive_and_a_new_ticket_is_take
     assert service.names == ["moby.txt", "made up 0.txt"]
 
 
-def test_one_not_found_alone_is_no_verdict() -> None:
-    looks: list[ProcessStatus | KrixikError] = [RequestNotFound("lag"), status(True)]
+def test_not_found_while_the_record_may_not_be_readable_yet_is_no_verdict() -> None:
+    """Stored, but read too early: a second upload would be processed twice."""
+    looks: list[ProcessStatus | KrixikError] = [RequestNotFound("lag")] * 7 + [status(True)]
+    service = Service([ticket(1)], uploads=[AnswerLost("lost")], looks=looks)
+    assert service.run().ticket == ticket(1)
+    assert service.kinds.count("SendForm") == 1
+
+
+def test_one_late_not_found_alone_is_no_verdict() -> None:
+    looks: list[ProcessStatus | KrixikError] = [status(False)] * 10
+    looks += [RequestNotFound("odd"), status(False), RequestNotFound("odd"), status(True)]
     service = Service([ticket(1)], uploads=[AnswerLost("lost")], looks=looks)
     assert service.run().ticket == ticket(1)
 
 
-def test_uploads_that_vanish_on_four_tickets_are_given_up() -> None:
+def test_uploads_that_vanish_on_four_tickets_are_given_up_as_not_arrived() -> None:
     service = Service(
         [ticket(n) for n in range(1, 9)],
         uploads=[AnswerLost("lost") for _ in range(9)],
         looks=[RequestNotFound("gone")],
     )
-    with pytest.raises(RequestNotFound) as info:
+    with pytest.raises(UploadInterrupted, match="any of 4 tickets") as info:
         service.run(names())
     assert info.value.request_id == "request 4"
 
 
-def test_an_outage_while_looking_is_ridden_out_for_90_s() -> None:
+def test_an_outage_while_looking_is_ridden_out_for_90_s_and_then_uncertain() -> None:
     looks: list[ProcessStatus | KrixikError] = [ConnectFailed("down")] * 10
     looks += [status(True)]
     service = Service([ticket(1)], uploads=[AnswerLost("lost")], looks=looks)
     assert service.run().ticket == ticket(1)
 
     service = Service([ticket(1)], uploads=[AnswerLost("lost")], looks=[ConnectFailed("down")])
-    with pytest.raises(ConnectFailed) as info:
+    with pytest.raises(SubmitUncertain, match=r"'moby.txt'.*\(down\).*'/novels/moby.txt'") as info:
         service.run()
     assert 90.0 <= service.now <= 95.0
     assert info.value.request_id == "request 1"
 
 
-def test_a_rejected_key_ends_the_looking_at_once() -> None:
+def test_a_rejected_key_ends_the_looking_at_once_and_leaves_it_uncertain() -> None:
     service = Service([ticket(1)], uploads=[AnswerLost("lost")], looks=[AuthenticationError("no")])
-    with pytest.raises(AuthenticationError):
+    with pytest.raises(SubmitUncertain, match="key was rejected") as info:
         service.run()
+    assert isinstance(info.value.__cause__, AuthenticationError)
     assert service.now == 0.0
 
 

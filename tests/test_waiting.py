@@ -164,9 +164,9 @@ async def test_rejected_credentials_raise_with_what_was_reached() -> None:
 
 async def test_a_cancelled_wait_only_detaches() -> None:
     house = House({"r1": 50.0})
-    with anyio.move_on_after(5):
+    with anyio.move_on_after(5.5):
         await wait(house, ref(1))
-    assert (house.now, len(house.scheduler)) == (5.0, 0)
+    assert (house.now, len(house.scheduler)) == (5.5, 0)
     assert states(await wait(house, ref(1))) == {"r1": "complete"}
 
 
@@ -219,6 +219,31 @@ async def test_a_stream_tells_updates() -> None:
     outcomes = stream(house, ref(1), on_update=lambda o: seen.append(o.state))
     assert [o.state async for o in outcomes] == ["complete"]
     assert seen == ["pending", "complete"]
+
+
+async def test_a_stream_whose_on_update_raised_loses_nothing() -> None:
+    house = House({f"r{n}": 2.0 for n in range(3)})
+    calls = iter([False, False, False, False, True])
+
+    def note(_: JobOutcome) -> None:
+        if next(calls, False):
+            raise ZeroDivisionError("once")
+
+    outcomes = stream(house, *[ref(n) for n in range(3)], on_update=note)
+    seen: list[str] = []
+    with pytest.raises(ZeroDivisionError):
+        seen += [o.state async for o in outcomes]
+    seen += [o.state async for o in outcomes]
+    assert (seen, house.now) == (["complete"] * 3, 2.0)
+
+
+async def test_references_to_one_job_are_collapsed_with_what_either_knows() -> None:
+    bare = JobRef(request_id="r1", pipeline="p")
+    known = JobRef(request_id="r1", pipeline="p", submitted_at=EPOCH, expires_at=EPOCH + 9)
+    result = await wait(House({"r1": 1.0}), bare, known)
+    assert result["r1"].job == JobRef(
+        request_id="r1", pipeline="p", file_id="None", submitted_at=EPOCH, expires_at=EPOCH + 9
+    )
 
 
 async def test_rejected_credentials_raise_out_of_a_stream_with_what_was_reached() -> None:

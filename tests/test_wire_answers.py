@@ -87,6 +87,8 @@ def refused(status: int, body: Any) -> RequestRejected:
         (reply(422, said("because")), RequestRejected, "answered with 422: because"),
         (reply(400, {"request_id": "call"}), RequestRejected, "answered with 400"),
         (reply(400, said(["no text"])), RequestRejected, "answered with 400"),
+        # 501 does not pass by waiting: `python -m http.server` says it to every POST.
+        (reply(501, b"<html>"), UnexpectedReply, "501, not an answer of the Krixik protocol"),
         (reply(400, {"message": "m"}), UnexpectedReply, "not an answer of the Krixik protocol"),
         (reply(400, {"request_id": 5}), UnexpectedReply, "not an answer of the Krixik protocol"),
         (reply(404, b"<html>"), UnexpectedReply, "not an answer of the Krixik protocol"),

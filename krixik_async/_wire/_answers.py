@@ -77,8 +77,10 @@ def _judge(
         )
     if status == 429 or (status == 503 and "retry-after" in reply.headers):
         return RateLimited, f"{where}. The service asks for fewer requests"
-    if status >= 500:
-        return ServerError, f"{where}. The service failed"
+    # 501: there is no such thing as this call where it was sent; that will not pass.
+    if status >= 500 and status != 501:
+        doubt = "" if speaks_protocol else " (or a proxy on the way; or api_url is of another)"
+        return ServerError, f"{where}. The service failed{doubt}"
     if status in _REFUSALS and speaks_protocol:
         return RequestRejected, where
     hint = "a redirect" if 300 <= status < 400 else "not an answer of the Krixik protocol"
