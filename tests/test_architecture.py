@@ -33,6 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "_offload": set(),
     "_tasks": set(),
     "_errors": {"_models", "_reply"},  # _models for typing only
+    "_durations": set(),
     # the protocol, without I/O
     "_models": {"_errors", "_reply"},
     "_tree": {"_models", "_reply"},
@@ -47,6 +48,7 @@ ROOMS: dict[str, set[str]] = {
     # exchanges and schedules, without I/O
     "_submit": {"_errors", "_models", "_wire"},
     "_policy": {"_errors", "_models"},
+    "_poll_policy": {"_durations"},
     "_polling": {"_clock", "_errors", "_models", "_policy", "_tasks"},
     # what a wait is and gives back
     "_results": {"_catalogue", "_errors", "_models", "_validation"},
