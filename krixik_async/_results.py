@@ -146,10 +146,11 @@ def read_token(token: object) -> tuple[JobRef, ...]:
 
 def _read_job(job: list[Any]) -> JobRef:
     names = [field.name for field in attrs.fields(JobRef)]
-    ref = JobRef(**dict(zip(names, job, strict=True)))
+    # A token of before sizes were kept has no size at its end.
+    ref = JobRef(**dict(zip(names, [*job, None][: len(names)], strict=True)))
     check_id("request_id", ref.request_id)
     check_pipeline_name(ref.pipeline)
-    for number in (ref.submitted_at, ref.expires_at, ref.module_count):
+    for number in (ref.submitted_at, ref.expires_at, ref.module_count, ref.size_bytes):
         if not isinstance(number, int | float | None):
             raise TypeError
     return ref

@@ -31,7 +31,7 @@ from krixik_async._transport._bodies import BytesBody
 from krixik_async._transport._download import Saving
 from krixik_async._transport._exchange import Attempt, Exchanges, choose_sender
 from krixik_async._transport._pace import Pace, TransportStatistics
-from krixik_async._transport._permits import Permits
+from krixik_async._transport._permits import Permits, Turn
 from krixik_async._transport._retry import MayRepeat, Retries, may_repeat_download
 from krixik_async._transport._upload import UploadBody, UploadSource
 from krixik_async._version import __version__
@@ -111,8 +111,27 @@ class Transport:
         """Count requests, retries and "too many" answers so far."""
         return self._exchanges.statistics
 
-    async def call(self, request: _wire.Request, read: Callable[[_wire.Endpoint, Reply], T]) -> T:
-        """Post `request` and give what `read` makes of the answer.
+    @property
+    def rate(self) -> float | None:
+        """Tell the requests per second allowed now; None is without limit."""
+        return self._exchanges.rate
+
+    async def turn(self) -> Turn:
+        """Wait until one more request may go, and hold its place.
+
+        For who wants to choose what to send only when it can go: give the turn to `call`, or
+        release it. Cancel-safe.
+        """
+        return await self._exchanges.turn()
+
+    async def call(
+        self,
+        request: _wire.Request,
+        read: Callable[[_wire.Endpoint, Reply], T],
+        *,
+        turn: Turn | None = None,
+    ) -> T:
+        """Post `request` and give what `read` makes of the answer; `turn` serves the first try.
 
         Repeats where that is safe (see `MayRepeat`). Raises what `read` raises, ConnectFailed,
         AnswerLost, UnexpectedReply, ClientClosed. Cancel-safe.
@@ -124,11 +143,13 @@ class Transport:
         url = self._urls[endpoint.path]
 
         async def once() -> T:
+            nonlocal turn
+            mine, turn = turn, None
             post = httpx.Request(
                 "POST", url, headers=self._headers, content=content, extensions=self._timeouts()
             )
             post.stream = BytesBody(content)
-            reply = await self._exchanges.run(Attempt(endpoint.name, post, limit), read_whole)
+            reply = await self._exchanges.run(Attempt(endpoint.name, post, limit), read_whole, mine)
             try:
                 return read(endpoint, reply)
             except KrixikError as error:

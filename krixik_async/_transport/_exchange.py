@@ -21,7 +21,7 @@ from krixik_async._tasks import TaskSet, on_trio
 from krixik_async._transport._asgi import InProcessTransport
 from krixik_async._transport._failures import meaning, reported, timed_out
 from krixik_async._transport._pace import Pace, TransportStatistics, retry_after_s
-from krixik_async._transport._permits import Permits
+from krixik_async._transport._permits import Permits, Turn
 from krixik_async._transport._seam import ClientSender, Progress, Sender, TransportSender
 from krixik_async._transport._upload import UploadBody
 
@@ -118,15 +118,31 @@ class Exchanges:
         """Count one more request that repeats another."""
         self._retries += 1
 
-    async def run(self, attempt: Attempt, consume: Consume[T]) -> T:
+    @property
+    def rate(self) -> float | None:
+        """Tell the requests per second allowed now; None is without limit."""
+        return self._pace.rate
+
+    async def turn(self) -> Turn:
+        """Wait until one more request may go. Cancel-safe. Give it to `run`, or release it."""
+        await self._permits.acquire()
+        try:
+            await self._await_slot()
+        except BaseException:
+            self._permits.release()
+            raise
+        return Turn(self._permits)
+
+    async def run(self, attempt: Attempt, consume: Consume[T], turn: Turn | None = None) -> T:
         """Send the request and give what `consume` makes of the answer.
 
         Raises what `consume` raises, ConnectFailed, AnswerLost, UnexpectedReply, ClientClosed.
         Cancel-safe: returns promptly; a request that was sent may still be carried out.
         """
-        await self._permits.acquire()
+        if turn is None:
+            turn = await self.turn()
+        turn.take()
         try:
-            await self._turn()
             sender = self._open_sender()
         except BaseException:
             self._permits.release()
@@ -157,7 +173,7 @@ class Exchanges:
             if sender is not None:
                 await sender.aclose()
 
-    async def _turn(self) -> None:
+    async def _await_slot(self) -> None:
         slot = self._pace.reserve(self._clock.now())
         while (delay := slot - self._clock.now()) > 0:
             await self._clock.sleep(delay)
