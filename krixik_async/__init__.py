@@ -5,10 +5,11 @@ The house, from the ground up; a room uses only the rooms above it in this list:
     _errors _reply _clock _offload _tasks       the ground: values, time, threads, tasks
     _models _tree _catalogue _wire              the protocol, without I/O
     _validation _selectors _config _description the rules for what callers pass
-    _submit _policy _polling                    exchanges and schedules, without I/O
-    _results _waiting                           what a wait is and gives back
+    _submit _poll_policy _policy _polling       exchanges and schedules, without I/O
+    _results _waiting _streaming _watching      what a wait is and gives back
+    _progress                                   and how it is drawn
     _transport                                  the only room that talks HTTP
-    _session _sending _fetching                 short flows over it
+    _asking _session _sending _fetching                 short flows over it
     _job _files _shelving _searching _pipeline  what callers hold
     _account _client
     server _cli                                 the embedded server, the command line
@@ -68,14 +69,24 @@ from krixik_async._models import (
     SemanticItem,
     SemanticSearchResult,
     UpdateResult,
+    WaitStatistics,
 )
 from krixik_async._pipeline import Pipeline
 from krixik_async._policy import wait_sqrt
+from krixik_async._progress import ProgressDisplay
 from krixik_async._reply import Reply
 from krixik_async._results import WaitResult
+from krixik_async._streaming import AsCompleted
 from krixik_async._tree import Tree
 from krixik_async._version import __version__
-from krixik_async._waiting import AsCompleted
+from krixik_async._watching import (
+    JobEnded,
+    LookFailed,
+    ModuleDone,
+    PaceChanged,
+    Watch,
+    WatchTimedOut,
+)
 
 __all__ = [
     "AnswerLost",
@@ -96,6 +107,7 @@ __all__ = [
     "InvalidArgument",
     "InvalidArgumentType",
     "Job",
+    "JobEnded",
     "JobError",
     "JobOutcome",
     "JobRef",
@@ -106,12 +118,16 @@ __all__ = [
     "Krixik",
     "KrixikError",
     "ListResult",
+    "LookFailed",
     "MissingExtra",
+    "ModuleDone",
     "NotFinished",
     "Output",
+    "PaceChanged",
     "Pipeline",
     "ProcessFailed",
     "ProcessStatus",
+    "ProgressDisplay",
     "RateLimited",
     "Reply",
     "RequestNotFound",
@@ -133,7 +149,10 @@ __all__ = [
     "UploadInterrupted",
     "UploadRejected",
     "WaitResult",
+    "WaitStatistics",
     "WaitTimeout",
+    "Watch",
+    "WatchTimedOut",
     "__version__",
     "wait_sqrt",
 ]

@@ -45,6 +45,7 @@ class Settings(TypedDict, total=False):
     attempts: int
     backoff_s: float
     backoff_cap_s: float
+    bulk_look: bool
 
 
 def make_config(api_key: str, api_url: str, settings: Settings) -> Config:
@@ -65,7 +66,8 @@ class Config:
     `rate_limit` is requests per second over everything the client sends (None: no limit);
     `attempts` is tries a call; a retry waits a random time of at most
     min(`backoff_cap_s`, `backoff_s` * 2 ** retries); `attempt_timeout_s` overrides each call's
-    own bound (15 s for a ticket, 30 s for a status, 60 s for the rest).
+    own bound (15 s for a ticket, 30 s for a status, 60 s for the rest); `bulk_look` allows waits
+    to look at many jobs with one list request.
     """
 
     api_key: str = attrs.field(repr=masked)
@@ -77,6 +79,7 @@ class Config:
     attempts: int = 4
     backoff_s: float = 0.5
     backoff_cap_s: float = 30.0
+    bulk_look: bool = True
 
     def __attrs_post_init__(self) -> None:
         _check_key(self.api_key)
@@ -88,6 +91,10 @@ class Config:
                 _check_positive(name, getattr(self, name))
         for name in ("connect_timeout_s", "backoff_s", "backoff_cap_s"):
             _check_positive(name, getattr(self, name))
+        if not isinstance(self.bulk_look, bool):
+            raise InvalidArgumentType(
+                f"bulk_look is {type(self.bulk_look).__name__} but must be True or False"
+            )
 
 
 def read_credentials(

@@ -6,14 +6,11 @@ import random
 
 import attrs
 
-from krixik_async import _wire
-from krixik_async._catalogue import labels
+from krixik_async._asking import ask_status
 from krixik_async._clock import Clock
-from krixik_async._errors import ClientClosed, KrixikError
 from krixik_async._models import JobRef, ProcessStatus
 from krixik_async._offload import Offload
 from krixik_async._polling import Scheduler
-from krixik_async._reply import Reply
 from krixik_async._tasks import TaskSet
 from krixik_async._transport import Transport
 from krixik_async._waiting import Waiter
@@ -33,32 +30,11 @@ class Session:
     @property
     def waiter(self) -> Waiter:
         """Give what a wait needs."""
-        return Waiter(self.scheduler, self.status, self.clock)
+        return Waiter(self.scheduler, self.clock, self.tasks)
 
     async def status(self, ref: JobRef) -> ProcessStatus:
         """Ask once how far a job is. Raises RequestNotFound; see `Pipeline.process_status`."""
-        expected = None if ref.module_count is None else labels(ref.module_count)
-
-        def read(endpoint: _wire.Endpoint, reply: Reply) -> ProcessStatus:
-            return _wire.read_status(
-                endpoint,
-                reply,
-                pipeline=ref.pipeline,
-                process_id=ref.request_id,
-                expected=expected,
-            )
-
-        request = _wire.GetStatus(pipeline=ref.pipeline, process_id=ref.request_id)
-        try:
-            return await self.transport.call(request, read)
-        except ClientClosed:
-            # A wait begun on a closed client ends with that; it would be ridden out as an outage.
-            self.scheduler.close()
-            raise
-        except KrixikError as error:
-            error.request_id = ref.request_id
-            error.fill(file_id=ref.file_id, pipeline=ref.pipeline)
-            raise
+        return await ask_status(self.transport, ref)
 
     async def aclose(self) -> None:
         """End the waits, then the tasks, then the connections."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from krixik_async._durations import Durations, Law
@@ -9,6 +10,9 @@ from krixik_async._policy import Watched
 
 # A law made anew for every job would take longer than asking for the job.
 _FRESH_FOR_S = 1.0
+
+# So many jobs stand for all of a wait.
+_SAMPLE = 64
 
 # Pipeline, stage, and octave of the size: as they are learned.
 About: TypeAlias = tuple[str, int, int | None]
@@ -39,6 +43,23 @@ class Laws:
         if about not in self._known:
             self._known[about] = self._durations.law(job.ref.pipeline, stage, size)
         return self._known[about]
+
+
+    def time_left(self, jobs: Sequence[Watched], now: float) -> float | None:
+        """Estimate the seconds until all of these have ended; None while nothing is known.
+
+        The median of the time of the last of n that end independently: each keeps it with a chance
+        of 2 ** (-1 / n).
+        """
+        longest: float | None = None
+        share = 0.5 ** (1.0 / max(1, len(jobs)))
+        for job in jobs[:: max(1, len(jobs) // _SAMPLE)]:
+            law = self.of(job, now)
+            if law is not None:
+                age = now - (job.entered_at[-1] if job.entered_at else job.started_at)
+                left = max(0.0, law.quantile(share, after_s=age) - age)
+                longest = left if longest is None else max(longest, left)
+        return longest
 
 
 def learn(

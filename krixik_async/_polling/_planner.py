@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Iterable
 
 from krixik_async._clock import Clock
 from krixik_async._durations import Durations
@@ -122,6 +123,11 @@ class Planner:
         delay = entry.crowd.sweep.slow_delay(law, age, self._rng, early=early)
         self._put(entry, next_look(entry, delay, now=now, wall=self._clock.wall()))
 
+    def time_left(self, entries: Iterable[Entry]) -> float | None:
+        """Estimate the seconds until all of these have ended; None while nothing is known."""
+        waiting = [entry for entry in entries if not entry.ended]
+        return self._laws.time_left(waiting, self._clock.now())
+
     # --- what is next ------------------------------------------------------------------------
 
     def gather(self) -> None:
@@ -166,8 +172,11 @@ class Planner:
         while self._confirm and entry is None:
             entry = self._confirm.popleft()
             entry = entry if entry.place == "ready" else None
-        if entry is None and self._rounds.chunks:
-            return self._rounds.chunks.popleft()
+        while entry is None and self._rounds.chunks:
+            chunk = self._rounds.chunks.popleft()
+            if any(swept.place != "gone" for swept in chunk.entries):
+                return chunk
+            chunk.crowd.sweep.answered(now, 0)  # everybody has left meanwhile
         entry = entry or self._ready.pop(now)
         if entry is not None:
             entry.place = "asked"

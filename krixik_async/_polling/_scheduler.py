@@ -67,6 +67,10 @@ class Scheduler:
         """Count the "too many" answers to the client so far."""
         return self._asker.throttled
 
+    def time_left(self, subscription: Subscription) -> float | None:
+        """Estimate the seconds until a waiter's jobs have ended; None while nothing is known."""
+        return self._planner.time_left(subscription.entries)
+
     def subscribe(
         self,
         refs: Iterable[JobRef],

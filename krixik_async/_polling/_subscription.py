@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 import attrs
 
-from krixik_async._models import JobOutcome, JobRef
+from krixik_async._models import JobOutcome, JobRef, WaitStatistics
 from krixik_async._policy import Interval
 from krixik_async._polling._entries import Entry, Key, key_of
 from krixik_async._polling._tally import Tally
@@ -62,6 +62,19 @@ class Subscription:
         self._ended = 0
         self._event = anyio.Event()
         self._error: Exception | None = None
+        self._throttled_before = scheduler.throttled
+        self._timed_out = False
+
+    @property
+    def timed_out(self) -> bool:
+        """Tell whether the last `take` ended because its time was over."""
+        return self._timed_out
+
+    @property
+    def statistics(self) -> WaitStatistics:
+        """Give what the wait has cost so far."""
+        throttles = self._scheduler.throttled - self._throttled_before
+        return attrs.evolve(self.tally.statistics(), throttles=throttles)
 
     def add(self, refs: Iterable[JobRef]) -> None:
         """Wait for these jobs too. Takes time linear in them."""
@@ -82,6 +95,10 @@ class Subscription:
             self.notices.append(notice)
             self._event.set()
 
+    def wake(self) -> None:
+        """End a `take` under way."""
+        self._event.set()
+
     def fail(self, error: Exception) -> None:
         """End the wait with an error, once what was gathered has been taken."""
         self._error = error
@@ -90,10 +107,12 @@ class Subscription:
     async def take(self, *, until: float) -> list[JobOutcome]:
         """Give what is new, waiting for it until the monotonic time `until`; then an empty list.
 
-        A notice ends the waiting too. Raises what `fail` was given. Cancel-safe: nothing is lost.
+        A notice ends the waiting too, and so does `wake`. Raises what `fail` was given. Cancel-safe:
+        nothing is lost.
         """
-        with anyio.CancelScope(deadline=until):
+        with anyio.CancelScope(deadline=until) as scope:
             await self._event.wait()
+        self._timed_out = scope.cancelled_caught
         if not self._fresh and self._error is not None:
             raise self._error
         fresh = list(self._fresh.values())

@@ -9,6 +9,7 @@ makes one attempt, `_retry` repeats it, `_upload`, `_download` and `_answers` ar
 from krixik_async._transport._asgi import InProcessTransport
 from krixik_async._transport._calls import Transport, TransportSettings
 from krixik_async._transport._pace import TransportStatistics
+from krixik_async._transport._permits import Turn
 from krixik_async._transport._upload import BytesSource, FileSource, PathSource, UploadSource
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "Transport",
     "TransportSettings",
     "TransportStatistics",
+    "Turn",
     "UploadSource",
 ]
