@@ -24,7 +24,7 @@ demo: setup ## send files through a pipeline and watch: make demo [FILES="a.txt 
 	@exec $(PY) examples/demo.py $(if $(QUERY),--query "$(QUERY)") $(FILES)
 
 test: setup ## run the tests; on Python 3.11 all lines and branches must be covered
-	@exec $(PY) -m pytest $$($(PY) -c 'import sys; sys.version_info[:2] == (3, 11) and print("--cov --cov-fail-under=100")') $(ARGS)
+	@exec $(PY) -m pytest -n auto $$($(PY) -c 'import sys; sys.version_info[:2] == (3, 11) and print("--cov --cov-fail-under=100")') $(ARGS)
 
 parity: setup parity-setup ## run the demo's scenario with the official client too, and compare
 	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m pytest tests/parity $(ARGS)
