@@ -6,7 +6,7 @@
 # All paths are relative and quoted, so that a checkout below a folder with blanks in its name works.
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test parity bench lint format types build lock clean setup parity-setup
+.PHONY: help demo test parity bench lint format types reference build lock clean setup parity-setup
 
 VENV ?= .venv
 PARITY_VENV ?= .parity-venv
@@ -42,6 +42,9 @@ format: setup ## put style and format right, as far as a program can
 
 types: setup ## check types, strictly
 	@$(PY) -m mypy
+
+reference: setup ## remake docs/reference.md from the docstrings
+	@$(PY) docs/make_reference.py
 
 build: setup ## build wheel and sdist into dist/
 	@$(PY) -m build --no-isolation --outdir "$(DIST)" .
