@@ -5,11 +5,12 @@ The house, from the ground up; a room uses only the rooms above it in this list:
     _errors _reply _clock _offload _tasks       the ground: values, time, threads, tasks
     _models _tree _catalogue _wire              the protocol, without I/O
     _validation _selectors _config _description the rules for what callers pass
+    _arguments _paging                          ... and for how they pass and read it
     _submit _poll_policy _policy _polling       exchanges and schedules, without I/O
     _results _waiting _streaming _watching      what a wait is and gives back
-    _progress                                   and how it is drawn
+    _progress                                   ... and how it is drawn
     _transport                                  the only room that talks HTTP
-    _asking _session _sending _fetching                 short flows over it
+    _asking _session _sending _fetching         short flows over it
     _job _files _shelving _searching _pipeline  what callers hold
     _account _client
     server _cli                                 the embedded server, the command line
@@ -71,6 +72,7 @@ from krixik_async._models import (
     UpdateResult,
     WaitStatistics,
 )
+from krixik_async._paging import Pager
 from krixik_async._pipeline import Pipeline
 from krixik_async._policy import wait_sqrt
 from krixik_async._progress import ProgressDisplay
@@ -124,6 +126,7 @@ __all__ = [
     "NotFinished",
     "Output",
     "PaceChanged",
+    "Pager",
     "Pipeline",
     "ProcessFailed",
     "ProcessStatus",

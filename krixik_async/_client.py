@@ -14,9 +14,10 @@ import attrs
 
 from krixik_async import _wire
 from krixik_async._account import Account
+from krixik_async._arguments import names_checked
 from krixik_async._asking import ServiceAsker
 from krixik_async._clock import Clock, LoopClock
-from krixik_async._config import Settings, make_config, read_credentials
+from krixik_async._config import Config, Settings, read_credentials
 from krixik_async._durations import Durations
 from krixik_async._errors import (
     AuthenticationError,
@@ -51,6 +52,7 @@ LOCAL_KEY = "00000000-0000-4000-8000-000000000000"
 LOCAL_URL = "http://krixik.local"
 
 
+@names_checked
 class Krixik(Account):
     """Be one account's connection to Krixik: an async context manager that makes pipelines.
 
@@ -86,7 +88,7 @@ class Krixik(Account):
         **settings: Unpack[Settings],
     ) -> None:
         _check_http(http_client, http_transport)
-        self._config = make_config(api_key, api_url, settings)
+        self._config = Config(api_key=api_key, api_url=api_url, **settings)
         clock = LoopClock() if clock is None else clock
         offload = ThreadOffload() if offload is None else offload
         # Seeded by the system: retries of many processes must not march in step.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from krixik_async._arguments import names_checked
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
 from krixik_async._models import JobOutcome, JobRef
 from krixik_async._progress import ProgressDisplay, check_progress
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from krixik_async._pipeline import Pipeline
 
 
+@names_checked
 class Job:
     """Be one file on its way through a pipeline: what `process` returns. Await it to wait for it.
 

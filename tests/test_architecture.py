@@ -42,9 +42,11 @@ ROOMS: dict[str, set[str]] = {
     # the rules for what callers pass
     "_validation": {"_catalogue", "_errors"},
     "_selectors": {"_catalogue", "_errors", "_models", "_reply", "_validation"},
-    "_config": {"_catalogue", "_errors"},
+    "_config": {"_errors"},
+    "_arguments": {"_catalogue", "_errors"},
     "_conversion": {"_errors", "_offload", "_transport"},
     "_description": {"_catalogue", "_errors", "_reply"},
+    "_paging": {"_errors", "_models", "_reply", "_selectors"},
     # exchanges and schedules, without I/O
     "_submit": {"_errors", "_models", "_wire"},
     "_policy": {"_errors", "_models"},
@@ -72,35 +74,37 @@ ROOMS: dict[str, set[str]] = {
     "_fetching": {"_errors", "_models", "_reply", "_session", "_validation", "_wire"},
     # what callers hold
     "_job": {
-        "_errors", "_models", "_pipeline", "_reply", "_results", "_session", "_validation",
-        "_waiting", "_wire",
+        "_arguments", "_errors", "_models", "_pipeline", "_reply", "_results", "_session",
+        "_validation", "_waiting", "_wire",
     },
     "_files": {
-        "_catalogue", "_errors", "_fetching", "_models", "_reply", "_selectors", "_session",
-        "_validation", "_wire",
+        "_arguments", "_catalogue", "_errors", "_fetching", "_models", "_paging", "_reply",
+        "_selectors", "_session", "_validation", "_wire",
     },
     "_shelving": {
-        "_errors", "_files", "_models", "_reply", "_selectors", "_tree", "_validation", "_wire",
-    },
-    "_searching": {
-        "_catalogue", "_errors", "_files", "_models", "_reply", "_selectors", "_shelving",
+        "_arguments", "_errors", "_files", "_models", "_reply", "_selectors", "_tree",
         "_validation", "_wire",
     },
+    "_searching": {
+        "_arguments", "_catalogue", "_errors", "_models", "_paging", "_reply", "_selectors",
+        "_shelving", "_validation", "_wire",
+    },
     "_pipeline": {
-        "_description", "_errors", "_fetching", "_files", "_job", "_models", "_reply", "_results",
-        "_searching", "_sending", "_validation", "_waiting",
+        "_arguments", "_description", "_errors", "_fetching", "_files", "_job", "_models",
+        "_reply", "_results", "_searching", "_selectors", "_sending", "_validation", "_waiting",
     },
     "_account": {
-        "_catalogue", "_description", "_models", "_pipeline", "_reply", "_session", "_wire",
+        "_arguments", "_catalogue", "_description", "_models", "_pipeline", "_reply", "_session",
+        "_wire",
     },
     "_client": {
-        "_account", "_clock", "_config", "_errors", "_job", "_models", "_offload", "_pipeline",
-        "_polling", "_results", "_selectors", "_session", "_tasks", "_transport", "_validation",
-        "_waiting", "_wire", "server",
+        "_account", "_arguments", "_clock", "_config", "_errors", "_job", "_models", "_offload",
+        "_pipeline", "_polling", "_results", "_selectors", "_session", "_tasks", "_transport",
+        "_validation", "_waiting", "_wire", "server",
     },
     "": {
-        "_client", "_errors", "_job", "_models", "_pipeline", "_policy", "_reply", "_results",
-        "_tree", "_version", "_waiting",
+        "_client", "_errors", "_job", "_models", "_paging", "_pipeline", "_policy", "_reply",
+        "_results", "_tree", "_version", "_waiting",
     },
     # the embedded server: of the client it knows the ground, the protocol and the rules
     "server.runners": set(),
