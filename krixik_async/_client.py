@@ -15,8 +15,7 @@ import attrs
 from krixik_async import _wire
 from krixik_async._account import Account
 from krixik_async._arguments import names_checked
-from krixik_async._asking import ServiceAsker
-from krixik_async._clock import Clock, LoopClock
+from krixik_async._clock import Clock
 from krixik_async._config import Config, Settings, read_credentials
 from krixik_async._durations import Durations
 from krixik_async._errors import (
@@ -28,16 +27,15 @@ from krixik_async._errors import (
 )
 from krixik_async._job import Job, as_completed, as_list, ref_of, wait_for, watch
 from krixik_async._models import FileRecord, JobRef, ResetResult
-from krixik_async._offload import Offload, ThreadOffload
+from krixik_async._offload import Offload
 from krixik_async._pipeline import Pipeline
-from krixik_async._polling import Scheduler
 from krixik_async._progress import ProgressDisplay
 from krixik_async._results import WaitResult, read_token
 from krixik_async._selectors import MAX_FILES
-from krixik_async._session import Session
+from krixik_async._session import Session, open_session
 from krixik_async._streaming import AsCompleted
 from krixik_async._tasks import TaskSet
-from krixik_async._transport import InProcessTransport, Transport, TransportSettings
+from krixik_async._transport import InProcessTransport
 from krixik_async._validation import kind_of
 from krixik_async._waiting import OnUpdate, Poll, ReturnWhen
 from krixik_async._watching import Watch
@@ -62,10 +60,11 @@ class Krixik(Account):
     sends; `attempts` (4) is tries a call, `backoff_s` (0.5) and `backoff_cap_s` (30) bound the
     random pause between them; `connect_timeout_s` is 10; `attempt_timeout_s` overrides each call's
     own bound; `bulk_look` (True) lets waits look at many jobs with one list request.
-    `durations` is what was learned of how long jobs take, by default nothing. `http_client`, an `httpx.AsyncClient`, replaces the default transport (for proxies,
+    `http_client`, an `httpx.AsyncClient`, replaces the default transport (for proxies,
     certificates, hooks, respx) and stays the caller's to close; `http_transport`, an
-    `httpx.AsyncBaseTransport`, replaces it too and is closed with the client. `clock`, `offload`
-    and `rng` are for virtual time and repeatable tests.
+    `httpx.AsyncBaseTransport`, replaces it too and is closed with the client. `durations` is what
+    was learned before of how long jobs take. `clock`, `offload` and `rng` are for virtual time and
+    repeatable tests.
 
     Does no I/O before the first call and holds no global state: any number of clients and accounts
     live in one process, each on the event loop of its first call. Runs on asyncio and trio. May be
@@ -89,32 +88,15 @@ class Krixik(Account):
     ) -> None:
         _check_http(http_client, http_transport)
         self._config = Config(api_key=api_key, api_url=api_url, **settings)
-        clock = LoopClock() if clock is None else clock
-        offload = ThreadOffload() if offload is None else offload
-        # Seeded by the system: retries of many processes must not march in step.
-        rng = random.Random() if rng is None else rng
-        tasks = TaskSet()
-        transport = Transport(
-            TransportSettings(
-                **attrs.asdict(self._config, filter=lambda field, _: field.name != "bulk_look")
-            ),
+        self._session = open_session(
+            self._config,
             clock=clock,
             offload=offload,
             rng=rng,
-            tasks=tasks,
+            durations=durations,
             http_client=http_client,
             http_transport=http_transport,
         )
-        scheduler = Scheduler(
-            asker=ServiceAsker(transport),
-            clock=clock,
-            tasks=tasks,
-            rng=rng,
-            durations=Durations() if durations is None else durations,
-            max_looks=self._config.max_in_flight,
-            bulk_look=self._config.bulk_look,
-        )
-        self._session = Session(transport, scheduler, tasks, clock, offload, rng)
 
     @property
     def durations(self) -> Durations:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import attrs
 
-from krixik_async._asking import ask_status
-from krixik_async._clock import Clock
+from krixik_async._asking import ServiceAsker, ask_status
+from krixik_async._clock import Clock, LoopClock
+from krixik_async._config import Config
+from krixik_async._durations import Durations
 from krixik_async._models import JobRef, ProcessStatus
-from krixik_async._offload import Offload
+from krixik_async._offload import Offload, ThreadOffload
 from krixik_async._polling import Scheduler
 from krixik_async._tasks import TaskSet
-from krixik_async._transport import Transport
+from krixik_async._transport import Transport, TransportSettings
 from krixik_async._waiting import Waiter
+
+if TYPE_CHECKING:
+    import httpx
 
 
 @attrs.frozen(eq=False)
@@ -41,3 +47,42 @@ class Session:
         self.scheduler.close()
         await self.transport.aclose()
         await self.tasks.aclose()
+
+
+def open_session(
+    config: Config,
+    *,
+    clock: Clock | None,
+    offload: Offload | None,
+    rng: random.Random | None,
+    durations: Durations | None,
+    http_client: httpx.AsyncClient | None,
+    http_transport: httpx.AsyncBaseTransport | None,
+) -> Session:
+    """Put a client's resources together; no I/O, and no running loop needed."""
+    clock = LoopClock() if clock is None else clock
+    offload = ThreadOffload() if offload is None else offload
+    # Seeded by the system: retries of many processes must not march in step.
+    rng = random.Random() if rng is None else rng
+    tasks = TaskSet()
+    of_transport = {field.name for field in attrs.fields(TransportSettings)}
+    settings = attrs.asdict(config, filter=lambda field, _: field.name in of_transport)
+    transport = Transport(
+        TransportSettings(**settings),
+        clock=clock,
+        offload=offload,
+        rng=rng,
+        tasks=tasks,
+        http_client=http_client,
+        http_transport=http_transport,
+    )
+    scheduler = Scheduler(
+        asker=ServiceAsker(transport),
+        clock=clock,
+        tasks=tasks,
+        rng=rng,
+        durations=Durations() if durations is None else durations,
+        max_looks=config.max_in_flight,
+        bulk_look=config.bulk_look,
+    )
+    return Session(transport, scheduler, tasks, clock, offload, rng)
