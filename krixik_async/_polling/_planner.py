@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
 from collections.abc import Iterable
@@ -20,8 +21,10 @@ from krixik_async._polling._seam import Asker
 
 # While so many that turned up are not confirmed, finding more would help nobody.
 _TO_CONFIRM = 256
-# How long a job waits for the purse to fill, at random between the two.
-_PUT_OFF_S = (5.0, 10.0)
+# A job that the purse does not pay for waits for some of its age, and a few seconds at least.
+_PUT_OFF_S, _PUT_OFF_SHARE = 5.0, 0.5
+# What there is time for falls on the quarters of a second: one waking serves many.
+_GRID_PER_S = 4.0
 # A crowd that bulk looks are over for is asked anew at this rate, if no rate is set.
 _REPLAN_PER_S = 500.0
 # From so many leftovers on, the agenda is cleaned up when they are the most of it.
@@ -121,7 +124,8 @@ class Planner:
         law = self._laws.whole(entry, now)
         age = now - entry.started_at
         delay = entry.crowd.sweep.slow_delay(law, age, self._rng, early=early)
-        self._put(entry, next_look(entry, delay, now=now, wall=self._clock.wall()))
+        at = next_look(entry, _on_grid(now + delay) - now, now=now, wall=self._clock.wall())
+        self._put(entry, at)
 
     def time_left(self, entries: Iterable[Entry]) -> float | None:
         """Estimate the seconds until all of these have ended; None while nothing is known."""
@@ -137,7 +141,8 @@ class Planner:
             if self._may_look(entry, now):
                 self._ready.add(entry)
             else:
-                self._agenda.put(entry, now + self._rng.uniform(*_PUT_OFF_S))
+                pause = max(_PUT_OFF_S, _PUT_OFF_SHARE * (now - entry.started_at))
+                self._agenda.put(entry, _on_grid(now + pause * self._rng.uniform(0.5, 1.0)))
         if len(self._confirm) < _TO_CONFIRM:
             self._rounds.begin_due(now)
 
@@ -188,3 +193,7 @@ class Planner:
             return True
         law = self._laws.whole(entry, now)
         return entry.crowd.sweep.affords(law, now - entry.started_at, entry.looks)
+
+
+def _on_grid(at: float) -> float:
+    return math.ceil(at * _GRID_PER_S) / _GRID_PER_S
