@@ -5,6 +5,8 @@ The house, from the ground up; a room uses only the rooms above it in this list:
     _errors _reply _clock _offload _tasks       the ground: values, time, threads, tasks
     _models _tree _catalogue _wire              the protocol, without I/O
     _validation _selectors _config _description the rules for what callers pass
+    _law _timing _sketch _durations             how long jobs take, and when to look
+    _explaining _poll_policy
     _submit _policy _polling                    exchanges and schedules, without I/O
     _results _waiting                           what a wait is and gives back
     _transport                                  the only room that talks HTTP
@@ -15,6 +17,7 @@ The house, from the ground up; a room uses only the rooms above it in this list:
 """
 
 from krixik_async._client import Krixik
+from krixik_async._durations import Durations
 from krixik_async._errors import (
     AnswerLost,
     AuthenticationError,
@@ -46,6 +49,7 @@ from krixik_async._errors import (
     UploadRejected,
     WaitTimeout,
 )
+from krixik_async._explaining import Explanation
 from krixik_async._job import Job
 from krixik_async._models import (
     CapResult,
@@ -71,6 +75,7 @@ from krixik_async._models import (
 )
 from krixik_async._pipeline import Pipeline
 from krixik_async._policy import wait_sqrt
+from krixik_async._poll_policy import JobView, PollGuards, PollPolicy, PollState
 from krixik_async._reply import Reply
 from krixik_async._results import WaitResult
 from krixik_async._tree import Tree
@@ -87,6 +92,8 @@ __all__ = [
     "DeleteResult",
     "DownloadInterrupted",
     "DownloadRejected",
+    "Durations",
+    "Explanation",
     "FailureStatus",
     "FileChanged",
     "FileRecord",
@@ -99,6 +106,7 @@ __all__ = [
     "JobError",
     "JobOutcome",
     "JobRef",
+    "JobView",
     "JobsFailed",
     "KeywordHit",
     "KeywordItem",
@@ -110,6 +118,9 @@ __all__ = [
     "NotFinished",
     "Output",
     "Pipeline",
+    "PollGuards",
+    "PollPolicy",
+    "PollState",
     "ProcessFailed",
     "ProcessStatus",
     "RateLimited",

@@ -33,7 +33,6 @@ ROOMS: dict[str, set[str]] = {
     "_offload": set(),
     "_tasks": set(),
     "_errors": {"_models", "_reply"},  # _models for typing only
-    "_durations": set(),
     # the protocol, without I/O
     "_models": {"_errors", "_reply"},
     "_tree": {"_models", "_reply"},
@@ -48,7 +47,12 @@ ROOMS: dict[str, set[str]] = {
     # exchanges and schedules, without I/O
     "_submit": {"_errors", "_models", "_wire"},
     "_policy": {"_errors", "_models"},
-    "_poll_policy": {"_durations"},
+    "_law": set(),
+    "_timing": {"_law"},
+    "_sketch": {"_law"},
+    "_durations": {"_errors", "_law", "_sketch"},
+    "_explaining": {"_law", "_timing"},
+    "_poll_policy": {"_durations", "_errors", "_explaining", "_law", "_timing"},
     "_polling": {"_clock", "_errors", "_models", "_policy", "_tasks"},
     # what a wait is and gives back
     "_results": {"_catalogue", "_errors", "_models", "_validation"},
@@ -99,7 +103,8 @@ ROOMS: dict[str, set[str]] = {
         "_waiting", "_wire", "server",
     },
     "": {
-        "_client", "_errors", "_job", "_models", "_pipeline", "_policy", "_reply", "_results",
+        "_client", "_durations", "_errors", "_explaining", "_job", "_models", "_pipeline",
+        "_policy", "_poll_policy", "_reply", "_results",
         "_tree", "_version", "_waiting",
     },
     # the embedded server: of the client it knows the ground, the protocol and the rules
@@ -109,7 +114,7 @@ ROOMS: dict[str, set[str]] = {
         "_validation", "_wire", "server.runners",
     },
     # tools for the tests of users; the client knows nothing of them
-    "testing": set(),
+    "testing": {"_durations", "_errors", "_law", "_poll_policy", "_timing"},
     # the command line
     "_cli": {"_version", "server"},
     "__main__": {"_cli"},
