@@ -13,6 +13,10 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 
+# A step of F is taken within this share of its time.
+STEP = 1e-9
+
+
 def _table(values: Iterable[float]) -> Sequence[float]:
     return array("d", values)
 
@@ -48,7 +52,7 @@ class Law:
         for i, duration in enumerate(ordered):
             if i + 1 < len(ordered) and ordered[i + 1] == duration:
                 continue
-            times += [duration * (1 - 1e-9), duration]
+            times += [max(times[-1], duration * (1 - STEP)), duration]
             done += [done[-1], (i + 1) / len(ordered)]
         return cls(times, done)
 
@@ -82,10 +86,10 @@ class Law:
         At least `after_s`, which it is if no job is known to take longer.
         """
         before = self.share(after_s)
-        target = before + share * (1.0 - before)
+        target = min(1.0, before + share * (1.0 - before))
         i = bisect_left(self.done, target)
-        if i == 0 or i >= len(self.done):
-            return max(after_s, self.times[min(i, len(self.done) - 1)])
+        if i == 0:
+            return after_s
         part = (target - self.done[i - 1]) / (self.done[i] - self.done[i - 1])
         return max(after_s, self.times[i - 1] + part * (self.times[i] - self.times[i - 1]))
 

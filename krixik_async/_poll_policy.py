@@ -37,6 +37,8 @@ LEARNING = 0.25
 # An exponential policy and its cap: full growth of 1.5 as the middle of the usual 1.25 to 2.
 FIRST_S, FACTOR, CAP_S = 0.5, 1.5, 30.0
 JITTER = 0.1
+# A look that comes too early by rounding alone is the one that was meant.
+ROUNDING = 1e-9
 
 
 @attrs.define
@@ -267,11 +269,12 @@ class _Ages(PollPolicy):
     ages: tuple[float, ...]
 
     def delay(self, job: JobView, durations: Durations, rng: random.Random) -> float:
-        ahead = bisect_right(self.ages, job.age_s)
+        ahead = bisect_right(self.ages, job.age_s * (1.0 + ROUNDING))
         if ahead < len(self.ages):
             return self.ages[ahead] - job.age_s
         last, before = self.ages[-1], (0.0, *self.ages)[-2]
-        return (last - before) - (job.age_s - last) % (last - before)
+        gone = math.floor((job.age_s - last) / (last - before) + ROUNDING)
+        return max(0.0, last + (gone + 1) * (last - before) - job.age_s)
 
     def describe(self, job: JobView, durations: Durations) -> str:
         return f"at {len(self.ages)} given ages, then on as far apart as the last two"

@@ -137,12 +137,12 @@ def _follow(
     job = state.job
     age = before = 0.0
     state.start_time = 0.0
+    state.outcome = Future(1)
+    state.outcome.set_result(None)
     for looks in range(1, MOST_LOOKS):
         job.age_s = job.stage_age_s = state.outcome_timestamp = age
         job.since_look_s = age - before
         state.attempt_number = looks
-        state.outcome = Future(looks)
-        state.outcome.set_result(None)
         before, age = age, age + policy(state)
         if age >= lasting * (1.0 - ROUNDING):
             if learn:
