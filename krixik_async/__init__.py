@@ -6,7 +6,9 @@ The house, from the ground up; a room uses only the rooms above it in this list:
     _models _tree _catalogue _wire              the protocol, without I/O
     _validation _selectors _config _description the rules for what callers pass
     _arguments _paging                          ... and for how they pass and read it
-    _submit _poll_policy _policy _polling       exchanges and schedules, without I/O
+    _law _timing _sketch _durations             how long jobs take, and when to look
+    _explaining _poll_policy
+    _submit _policy _polling                    exchanges and schedules, without I/O
     _results _waiting _streaming _watching      what a wait is and gives back
     _progress                                   ... and how it is drawn
     _transport                                  the only room that talks HTTP
@@ -17,6 +19,7 @@ The house, from the ground up; a room uses only the rooms above it in this list:
 """
 
 from krixik_async._client import Krixik
+from krixik_async._durations import Durations
 from krixik_async._errors import (
     AnswerLost,
     AuthenticationError,
@@ -48,6 +51,7 @@ from krixik_async._errors import (
     UploadRejected,
     WaitTimeout,
 )
+from krixik_async._explaining import Explanation
 from krixik_async._job import Job
 from krixik_async._models import (
     CapResult,
@@ -76,6 +80,7 @@ from krixik_async._paging import Pager
 from krixik_async._pipeline import Pipeline
 from krixik_async._policy import wait_sqrt
 from krixik_async._progress import ProgressDisplay
+from krixik_async._poll_policy import JobView, PollGuards, PollPolicy, PollState
 from krixik_async._reply import Reply
 from krixik_async._results import WaitResult
 from krixik_async._streaming import AsCompleted
@@ -100,6 +105,8 @@ __all__ = [
     "DeleteResult",
     "DownloadInterrupted",
     "DownloadRejected",
+    "Durations",
+    "Explanation",
     "FailureStatus",
     "FileChanged",
     "FileRecord",
@@ -113,6 +120,7 @@ __all__ = [
     "JobError",
     "JobOutcome",
     "JobRef",
+    "JobView",
     "JobsFailed",
     "KeywordHit",
     "KeywordItem",
@@ -128,6 +136,9 @@ __all__ = [
     "PaceChanged",
     "Pager",
     "Pipeline",
+    "PollGuards",
+    "PollPolicy",
+    "PollState",
     "ProcessFailed",
     "ProcessStatus",
     "ProgressDisplay",

@@ -33,7 +33,6 @@ ROOMS: dict[str, set[str]] = {
     "_offload": set(),
     "_tasks": set(),
     "_errors": {"_models", "_reply"},  # _models for typing only
-    "_durations": set(),
     # the protocol, without I/O
     "_models": {"_errors", "_reply"},
     "_tree": {"_models", "_reply"},
@@ -49,22 +48,31 @@ ROOMS: dict[str, set[str]] = {
     "_paging": {"_errors", "_models", "_reply", "_selectors"},
     # exchanges and schedules, without I/O
     "_submit": {"_errors", "_models", "_wire"},
-    "_policy": {"_errors", "_models"},
-    "_poll_policy": {"_durations"},
-    "_polling": {"_clock", "_errors", "_models", "_policy", "_tasks"},
+    "_policy": {"_errors", "_models", "_poll_policy"},
+    "_polling": {
+        "_clock", "_durations", "_errors", "_law", "_models", "_policy", "_poll_policy", "_tasks",
+        "_timing",
+    },
     # what a wait is and gives back
     "_results": {"_catalogue", "_errors", "_models", "_validation"},
     "_waiting": {
-        "_clock", "_errors", "_models", "_policy", "_polling", "_results", "_validation",
+        "_clock", "_errors", "_models", "_policy", "_poll_policy", "_polling", "_results", "_tasks",
+        "_validation",
     },
+    "_streaming": {
+        "_errors", "_models", "_policy", "_polling", "_results", "_tasks", "_waiting",
+    },
+    "_watching": {"_errors", "_models", "_polling", "_results", "_waiting"},
+    "_progress": {"_errors", "_models", "_validation"},
     # the only room that talks HTTP
     "_transport": {
         "_clock", "_errors", "_offload", "_reply", "_tasks", "_version", "_wire",
     },
     # short flows over it
+    "_asking": {"_catalogue", "_errors", "_models", "_reply", "_transport", "_wire"},
     "_session": {
-        "_catalogue", "_clock", "_errors", "_models", "_offload", "_polling", "_reply", "_tasks",
-        "_transport", "_waiting", "_wire",
+        "_asking", "_clock", "_config", "_durations", "_models", "_offload", "_polling", "_tasks",
+        "_transport", "_waiting",
     },
     "_sending": {
         "_catalogue", "_conversion", "_errors", "_models", "_offload", "_session", "_submit",
@@ -74,8 +82,8 @@ ROOMS: dict[str, set[str]] = {
     "_fetching": {"_errors", "_models", "_reply", "_session", "_validation", "_wire"},
     # what callers hold
     "_job": {
-        "_arguments", "_errors", "_models", "_pipeline", "_reply", "_results", "_session",
-        "_validation", "_waiting", "_wire",
+        "_arguments", "_errors", "_models", "_pipeline", "_progress", "_reply", "_results",
+        "_session", "_streaming", "_validation", "_waiting", "_watching", "_wire",
     },
     "_files": {
         "_arguments", "_catalogue", "_errors", "_fetching", "_models", "_paging", "_reply",
@@ -91,20 +99,22 @@ ROOMS: dict[str, set[str]] = {
     },
     "_pipeline": {
         "_arguments", "_description", "_errors", "_fetching", "_files", "_job", "_models",
-        "_reply", "_results", "_searching", "_selectors", "_sending", "_validation", "_waiting",
+        "_progress", "_reply", "_results", "_searching", "_selectors", "_sending", "_streaming",
+        "_validation", "_waiting", "_watching",
     },
     "_account": {
         "_arguments", "_catalogue", "_description", "_models", "_pipeline", "_reply", "_session",
         "_wire",
     },
     "_client": {
-        "_account", "_arguments", "_clock", "_config", "_errors", "_job", "_models", "_offload",
-        "_pipeline", "_polling", "_results", "_selectors", "_session", "_tasks", "_transport",
-        "_validation", "_waiting", "_wire", "server",
+        "_account", "_arguments", "_clock", "_config", "_durations", "_errors", "_job", "_models",
+        "_offload", "_pipeline", "_progress", "_results", "_selectors", "_session", "_streaming",
+        "_tasks", "_transport", "_validation", "_waiting", "_watching", "_wire", "server",
     },
     "": {
-        "_client", "_errors", "_job", "_models", "_paging", "_pipeline", "_policy", "_reply",
-        "_results", "_tree", "_version", "_waiting",
+        "_client", "_durations", "_errors", "_explaining", "_job", "_models", "_paging",
+        "_pipeline", "_policy", "_poll_policy", "_progress", "_reply", "_results", "_streaming",
+        "_tree", "_version", "_watching",
     },
     # the embedded server: of the client it knows the ground, the protocol and the rules
     "server.runners": set(),
@@ -113,7 +123,7 @@ ROOMS: dict[str, set[str]] = {
         "_validation", "_wire", "server.runners",
     },
     # tools for the tests of users; the client knows nothing of them
-    "testing": set(),
+    "testing": {"_durations", "_errors", "_law", "_poll_policy", "_timing"},
     # the command line
     "_cli": {"_version", "server"},
     "__main__": {"_cli"},
@@ -133,7 +143,7 @@ IMPORTERS: dict[str, set[str]] = {
     "nltk": {"server.runners"},
     "punkt": {"server.runners"},
     "click": {"_cli"},
-    "rich": {"_cli"},
+    "rich": {"_cli", "_progress"},
     "threading": {"_offload"},
     "concurrent": {"_offload"},
     "multiprocessing": {"_offload"},

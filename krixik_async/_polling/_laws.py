@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from krixik_async._durations import Durations, Law
+from krixik_async._durations import Durations
+from krixik_async._law import Law
 from krixik_async._policy import Watched
 
 # A law made anew for every job would take longer than asking for the job.

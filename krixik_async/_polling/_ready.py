@@ -8,11 +8,12 @@ delay 10 s, against 38 s in turn.)
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
-from krixik_async._durations import Law
 from krixik_async._polling._entries import Entry
 from krixik_async._polling._laws import Laws
+from krixik_async._timing import urgency
 
 # As long as no more are ready than these, they are asked in the order in which they fell due.
 FEW = 64
@@ -20,20 +21,14 @@ FEW = 64
 _STALE_AFTER = 4
 
 
-def worth(entry: Entry, law: Law | None, now: float) -> float:
-    """Give the index of a job: what a look at it is worth, in seconds of delay saved."""
+def worth(entry: Entry, laws: Laws, now: float) -> float:
+    """Give the index of a job; what has to be confirmed comes before all others."""
     if entry.in_doubt:
-        return float("inf")
-    begins = entry.entered_at[-1] if entry.entered_at else entry.started_at
-    looked_at = begins if entry.unfinished_at is None else entry.unfinished_at
-    since = now - looked_at
-    before, age = max(0.0, looked_at - begins), max(0.0, now - begins)
-    if law is None:
-        return since * since / (1.0 + age)
-    left = law.survival(before)
-    # A job that has outlived everything learned may end at any time.
-    chance = 1.0 - law.survival(age) / left if left > 0.0 else 1.0
-    return chance * since
+        return math.inf
+    began = entry.entered_at[-1] if entry.entered_at else entry.started_at
+    looked_at = began if entry.unfinished_at is None else entry.unfinished_at
+    law = laws.of(entry, now)
+    return urgency(law, age_s=max(0.0, now - began), since_look_s=now - looked_at)
 
 
 class Ready:
@@ -70,7 +65,7 @@ class Ready:
     def _rank(self, now: float) -> None:
         # Of two that are worth the same the one that has waited longer is served first.
         indices = {
-            entry: worth(entry, self._laws.of(entry, now), now)
+            entry: worth(entry, self._laws, now)
             for entry in (*reversed(self._fresh), *self._ranked)
             if entry.place == "ready"
         }

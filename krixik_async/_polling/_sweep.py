@@ -30,7 +30,7 @@ import random
 from collections import deque
 from collections.abc import Sequence
 
-from krixik_async._durations import Law
+from krixik_async._law import Law
 from krixik_async._models import JobRef
 
 # The service takes at most 500 ids a list (official documentation, 2026-11); five are canaries.
