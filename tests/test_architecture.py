@@ -48,6 +48,12 @@ ROOMS: dict[str, set[str]] = {
     "_paging": {"_errors", "_models", "_reply", "_selectors"},
     # exchanges and schedules, without I/O
     "_submit": {"_errors", "_models", "_wire"},
+    "_law": set(),
+    "_timing": {"_law"},
+    "_sketch": {"_law"},
+    "_durations": {"_errors", "_law", "_sketch"},
+    "_explaining": {"_law", "_timing"},
+    "_poll_policy": {"_durations", "_errors", "_explaining", "_law", "_timing"},
     "_policy": {"_errors", "_models", "_poll_policy"},
     "_polling": {
         "_clock", "_durations", "_errors", "_law", "_models", "_policy", "_poll_policy", "_tasks",

@@ -9,7 +9,7 @@ What a list does not show may be unfinished, failed, deleted or lagging behind: 
 an absence. Failed and deleted jobs are found by a slow schedule of status requests underneath,
 most of which fall after the learned 99th percentile, when a job that is still unseen is odd; and
 by early probes of a few, for what fails tends to fail early. Both are paid from a purse that a
-twentieth of the requests goes into; a look that finds a job ended is not charged.
+fiftieth of the requests goes into; a look that finds a job ended is not charged.
 
 Is a list to be trusted? Each sweep carries a few ids that a status has called complete before (the
 canaries). One that is missing is asked for: if its status still says complete, list and status
@@ -38,18 +38,18 @@ IDS_A_LIST = 500
 CANARIES = 5
 JOBS_A_LIST = IDS_A_LIST - CANARIES
 # On from so many jobs, and off again when so few are left that a sweep saves little.
-ON_FROM, OFF_BELOW = 50, 8
+ON_FROM, OFF_BELOW = 50, 4
 BAD_LIMIT = 3
 OFF_S = 300.0
 # What a list request is worth, in seconds of delay of one job. Chosen so that 10,000 jobs around
-# 20 s cost at most 0.05 list requests each.
-LIST_WORTH_S = 4.0
+# 20 s (lognormal, sigma 0.25 to 1) cost 1.1 requests each at a mean delay of half a second.
+LIST_WORTH_S = 24.0
 ROUND_S = (0.25, 1.0)
 # However calm it is, a round falls in each tenth of the jobs' age.
-ROUND_SHARE = 0.1
+ROUND_SHARE = 0.05
 # Lists take at most half of a limited rate: what they find has to be asked for as well.
 RATE_SHARE = 0.5
-PURSE_SHARE, PURSE_START, PURSE_MAX = 0.05, 5.0, 50.0
+PURSE_SHARE, PURSE_START, PURSE_MAX = 0.02, 5.0, 50.0
 EARLY_SHARE = 0.05
 SLOW_S = 30.0
 # A job so many times as old as it should be is asked for whatever is in the purse.
