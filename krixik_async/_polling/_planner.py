@@ -143,6 +143,10 @@ class Planner:
             else:
                 pause = max(_PUT_OFF_S, _PUT_OFF_SHARE * (now - entry.started_at))
                 self._agenda.put(entry, _on_grid(now + pause * self._rng.uniform(0.5, 1.0)))
+                if entry.place != "unpaid":
+                    entry.place = "unpaid"
+                    entry.crowd.unpaid.append(entry)
+        self._rounds.pay(now, self.hurry)
         if len(self._confirm) < _TO_CONFIRM:
             self._rounds.begin_due(now)
 
@@ -191,8 +195,8 @@ class Planner:
         """Tell whether a job that bulk looks look for may be looked at by itself besides."""
         if not entry.crowd.is_sweeping(entry) or is_ending(entry.ref, self._clock.wall()):
             return True
-        law = self._laws.whole(entry, now)
-        return entry.crowd.sweep.affords(law, now - entry.started_at, entry.looks)
+        sweep, law = entry.crowd.sweep, self._laws.whole(entry, now)
+        return sweep.pay(now) or sweep.is_overdue(law, now - entry.started_at, entry.looks)
 
 
 def _on_grid(at: float) -> float:
