@@ -204,5 +204,5 @@ def expected_per_s(sample: Sequence[tuple[float, Law | None]], jobs: int) -> flo
         left = 0.0 if law is None else law.survival(age)
         if law is not None and left > 0.0:
             chance = 1.0 - law.survival(age + 1.0) / left
-            per_s += jobs / len(sample) * chance * law.known / (law.known + jobs)
+            per_s += jobs / len(sample) * chance / (1.0 + jobs / law.known)
     return per_s
