@@ -175,9 +175,8 @@ class AsCompleted:
                 if outcome.ended:
                     self._ready.append(outcome)
                 await tell(self._on_update, outcome)
-            if self._ready:
-                if self._intake is not None:
-                    self._intake.handed_over()
+            if self._ready and self._intake is not None:
+                self._intake.handed_over()
                 return self._ready.popleft()
             if self._closed:
                 raise StopAsyncIteration

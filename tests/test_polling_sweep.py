@@ -275,6 +275,19 @@ async def test_rejected_credentials_of_a_list_end_every_wait() -> None:
     assert len(house.scheduler) == 0
 
 
+async def test_rejected_credentials_of_a_canary_end_every_wait() -> None:
+    house = House(
+        {f"r{n}": 5.0 for n in range(20)},
+        answer=lambda i, now: AuthenticationError("no") if now > 8.0 else None,
+    )
+    subscription = house.subscribe(*jobs(80), interval=ADAPTIVE, bulk_look=True)
+    await house.ended(subscription, 20)
+    await house.clock.sleep(4.0)
+    house.hidden.update(f"f{n}" for n in range(20))
+    with pytest.raises(AuthenticationError):
+        await house.take(subscription)
+
+
 async def test_a_bug_in_a_list_ends_the_waits_and_does_not_hang_them() -> None:
     def bug(_now: float) -> None:
         raise ZeroDivisionError("a bug")
@@ -375,9 +388,9 @@ def test_the_purse_pays_for_few_looks_and_for_more_where_they_find_something() -
     assert [sweep.pay(0.0) for _ in range(2)] == [True, False]
     sweep.found()
     assert [sweep.pay(0.0) for _ in range(4)] == [True] * 3 + [False]
-    assert (sweep.pay(4.9), sweep.pay(5.1)) == (False, True)
+    assert (sweep.pay(9.9), sweep.pay(10.1)) == (False, True)
     sweep.give_back()
-    assert sweep.pay(5.1)
+    assert sweep.pay(10.1)
 
 
 def test_a_long_overdue_job_needs_no_purse() -> None:
