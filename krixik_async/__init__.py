@@ -79,8 +79,8 @@ from krixik_async._models import (
 from krixik_async._paging import Pager
 from krixik_async._pipeline import Pipeline
 from krixik_async._policy import wait_sqrt
-from krixik_async._progress import ProgressDisplay
 from krixik_async._poll_policy import JobView, PollGuards, PollPolicy, PollState
+from krixik_async._progress import ProgressDisplay
 from krixik_async._reply import Reply
 from krixik_async._results import WaitResult
 from krixik_async._streaming import AsCompleted

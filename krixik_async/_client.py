@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
 import anyio
-import attrs
 
 from krixik_async import _wire
 from krixik_async._account import Account
@@ -32,7 +31,7 @@ from krixik_async._pipeline import Pipeline
 from krixik_async._progress import ProgressDisplay
 from krixik_async._results import WaitResult, read_token
 from krixik_async._selectors import MAX_FILES
-from krixik_async._session import Session, open_session
+from krixik_async._session import open_session
 from krixik_async._streaming import AsCompleted
 from krixik_async._tasks import TaskSet
 from krixik_async._transport import InProcessTransport

@@ -12,8 +12,8 @@ from krixik_async._progress import ProgressDisplay, check_progress
 from krixik_async._reply import JSON
 from krixik_async._results import WaitResult, fate
 from krixik_async._session import Session
-from krixik_async._validation import check_bool, kind_of
 from krixik_async._streaming import MAX_WAITING, AsCompleted
+from krixik_async._validation import check_bool, kind_of
 from krixik_async._waiting import (
     OnUpdate,
     Poll,

@@ -212,9 +212,7 @@ class _Wait:
     def result(self, *, timed_out: bool) -> WaitResult:
         ended = self._ended
         outcomes = (ended.get(key_of(entry.ref)) or entry.outcome() for entry in self._entries)
-        return WaitResult(
-            outcomes, timed_out=timed_out, statistics=self._subscription.statistics
-        )
+        return WaitResult(outcomes, timed_out=timed_out, statistics=self._subscription.statistics)
 
     def _next_stop(self, until: float) -> float:
         if self._display is None:

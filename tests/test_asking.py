@@ -107,9 +107,7 @@ async def test_looks_and_submits_share_the_rate_and_neither_starves(tmp_path: Pa
         async with anyio.create_task_group() as group:
             for _ in range(1):
                 group.start_soon(submit)
-            await w.books().wait_until_complete(
-                jobs, timeout=30.0, poll=tenacity.wait_fixed(0.05)
-            )
+            await w.books().wait_until_complete(jobs, timeout=30.0, poll=tenacity.wait_fixed(0.05))
         # A submit is two requests, each behind at most four looks in line.
         assert max(took) <= 2 * 5 / 10.0 + 0.11
         requests = len(w.sent) - before

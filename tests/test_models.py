@@ -36,8 +36,8 @@ from krixik_async._models import (
     SemanticItem,
     SemanticSearchResult,
     UpdateResult,
-    WaitStatistics,
     Value,
+    WaitStatistics,
 )
 from krixik_async._reply import Reply
 

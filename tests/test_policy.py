@@ -19,7 +19,6 @@ from krixik_async._errors import (
     UnexpectedReply,
 )
 from krixik_async._models import FailureStatus, JobRef, ProcessStatus
-from krixik_async._poll_policy import PollState
 from krixik_async._policy import (
     Watched,
     delay_by,
@@ -36,6 +35,7 @@ from krixik_async._policy import (
 from krixik_async._policy import (
     note_status as note_status_of,
 )
+from krixik_async._poll_policy import PollState
 
 REF = JobRef(
     request_id="r",

@@ -135,7 +135,9 @@ class Answers:
         """Take in what became of a complete file that a list did not show; None: it is gone."""
         self.reached()
         if status is not None and status.overall_status == "complete":
-            self.distrust(crowd, f"a list did not show file {ref.file_id}, whose status is complete")
+            self.distrust(
+                crowd, f"a list did not show file {ref.file_id}, whose status is complete"
+            )
         elif ref in crowd.sweep.canaries:
             crowd.sweep.canaries.remove(ref)
 

@@ -63,9 +63,7 @@ class Laws:
         return longest
 
 
-def learn(
-    durations: Durations, job: Watched, *, low_at: float | None, ended_by: float
-) -> None:
+def learn(durations: Durations, job: Watched, *, low_at: float | None, ended_by: float) -> None:
     """Teach what a job that has ended shows: it did after `low_at` (None: unknown), by `ended_by`.
 
     Of a job whose submission is unknown only the modules seen to begin tell anything, and nothing

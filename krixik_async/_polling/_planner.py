@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 from krixik_async._clock import Clock
 from krixik_async._durations import Durations
-from krixik_async._poll_policy import PollState
 from krixik_async._policy import CONFIRM_S, delay_by, fill, is_ending, next_look
+from krixik_async._poll_policy import PollState
 from krixik_async._polling._agenda import Agenda
 from krixik_async._polling._breaker import Breaker
 from krixik_async._polling._entries import Crowd, Entry

@@ -88,9 +88,7 @@ class Sweep:
     def settle(self, jobs: int, now: float) -> bool:
         """Go on or off by the number of jobs that could be swept; tells whether it did."""
         wanted = (
-            self._enabled
-            and now >= self._off_until
-            and jobs >= (OFF_BELOW if self.on else ON_FROM)
+            self._enabled and now >= self._off_until and jobs >= (OFF_BELOW if self.on else ON_FROM)
         )
         changed = wanted != self.on
         self.on = wanted
