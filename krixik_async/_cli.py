@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from krixik_async._commands import COMMANDS
 from krixik_async._version import __version__
 
 
@@ -98,3 +99,7 @@ def serve(
 
 def _announce(url: str) -> None:
     click.echo(f"krixik-async server ready on {url}")
+
+
+for command in COMMANDS:
+    cli.add_command(command)
