@@ -35,7 +35,7 @@ class Chosen:
         return krixik.create_pipeline(name=self.name, module_chain=self.chain)
 
 
-class _ChosenType(click.ParamType):
+class _ChosenType(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
     name = "pipeline"
 
     def convert(
@@ -43,15 +43,15 @@ class _ChosenType(click.ParamType):
     ) -> Chosen:
         text = str(value)
         name, sign, chain = text.rpartition("=")
-        if sign:
-            return Chosen(None, name, tuple(module.strip() for module in chain.split(",")))
-        if text.lower().endswith((".yml", ".yaml")):
+        if not sign and not text.lower().endswith((".yml", ".yaml")):
+            self.fail(
+                f"{text!r} is neither a .yml file nor NAME=module,module such as books=keyword-db",
+                param,
+                ctx,
+            )
+        if not sign:
             return Chosen(Path(text))
-        self.fail(
-            f"{text!r} is neither a .yml file nor NAME=module,module such as books=keyword-db",
-            param,
-            ctx,
-        )
+        return Chosen(None, name, tuple(module.strip() for module in chain.split(",")))
 
 
 @attrs.frozen

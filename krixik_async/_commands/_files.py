@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import click
 
@@ -15,7 +15,12 @@ from krixik_async._errors import AuthenticationError, InvalidArgument, KrixikErr
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from krixik_async._models import KeywordSearchResult, SemanticSearchResult
+    from krixik_async._models import (
+        KeywordHit,
+        KeywordSearchResult,
+        SemanticHit,
+        SemanticSearchResult,
+    )
     from krixik_async._pipeline import Pipeline
 
 
@@ -66,11 +71,11 @@ def selecting(command: Callable[..., None]) -> Callable[..., None]:
 
 def selectors(*, tag_texts: tuple[str, ...], max_files: int, **given: Any) -> Selectors:
     """Give the arguments of `list` and the searches."""
-    chosen: dict[str, Any] = {name: value or None for name, value in given.items()}
+    chosen = {name: value or None for name, value in given.items()}
     chosen["file_tags"] = tags(tag_texts)
     if not any(chosen.values()):
         chosen["symbolic_directory_paths"] = ("/*",)
-    return Selectors(**chosen, max_files=max_files)
+    return cast("Selectors", {**chosen, "max_files": max_files})
 
 
 @click.command("list")
@@ -105,18 +110,16 @@ def _warn(warnings: Iterable[object]) -> None:
 @click.option("-k", type=int, default=5, show_default=True, help="Hits a file (semantic search).")
 @selecting
 @connected
-async def search(
-    connection: Connection, query: str, chosen: Chosen, k: int, **given: Any
-) -> None:
+async def search(connection: Connection, query: str, chosen: Chosen, k: int, **given: Any) -> None:
     """Search finished files by keyword or by meaning, as the pipeline's last module says."""
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
         found = await _search(pipeline, query, k, selectors(**given))
     lines = [
         f"{item.file_metadata.symbolic_directory_path.rstrip('/')}/{item.file_metadata.file_name}:"
-        f"{hit}"
+        f"{_hit_line(hit)}"
         for item in found.items
-        for hit in _hits(item)
+        for hit in item.search_results
     ]
     connection.printer.result(found.to_dict(), lines)
     _warn(found.warnings)
@@ -130,13 +133,13 @@ async def _search(
     return await pipeline.keyword_search(query=query, **selected)
 
 
-def _hits(item: Any) -> list[str]:
-    return [
-        f"{hit.line_number}: {hit.keyword}"
-        if hasattr(hit, "keyword")
-        else f"{hit.line_numbers[0] if hit.line_numbers else ''}: {hit.distance:.3f} {hit.snippet}"
-        for hit in item.search_results
-    ]
+def _hit_line(hit: KeywordHit | SemanticHit) -> str:
+    from krixik_async._models import KeywordHit
+
+    if isinstance(hit, KeywordHit):
+        return f"{hit.line_number}: {hit.keyword}"
+    first = hit.line_numbers[0] if hit.line_numbers else ""
+    return f"{first}: {hit.distance:.3f} {hit.snippet}"
 
 
 @click.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import attrs
 import click
@@ -89,7 +89,7 @@ async def wait(
 @connected
 async def resume(
     connection: Connection,
-    token: click.utils.LazyFile,
+    token: TextIO,
     timeout: float | None,
     token_file: Path | None,
 ) -> None:

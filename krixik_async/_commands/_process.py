@@ -14,9 +14,7 @@ from krixik_async._commands._files import tags
 from krixik_async._errors import KrixikError
 
 if TYPE_CHECKING:
-    from krixik_async._bulk import BulkOutcome
     from krixik_async._pipeline import Pipeline
-    from krixik_async._reply import JSON
 
 
 @attrs.frozen(kw_only=True)
@@ -84,9 +82,7 @@ async def process(connection: Connection, chosen: Chosen, dry_run: bool, **given
         raise click.exceptions.Exit(statuses.pop() if len(statuses) == 1 else JOBS_FAILED)
 
 
-async def _process(
-    connection: Connection, pipeline: Pipeline, wanted: Wanted
-) -> list[KrixikError]:
+async def _process(connection: Connection, pipeline: Pipeline, wanted: Wanted) -> list[KrixikError]:
     return []
 
 
