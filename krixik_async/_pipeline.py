@@ -205,9 +205,8 @@ class Pipeline(SearchableFiles):
         in any process, goes on where it stopped, and what had ended comes out of the journal,
         marked `resumed`. Several processes may share one journal, and the work.
 
-        What befalls one input is its `BulkOutcome`; `on_error="raise"` raises the first that is
-        not complete. AuthenticationError, ClientClosed, JournalError and what the iterable raises
-        end the iteration. Raises InvalidArgument at once for what is wrong for all inputs.
+        What befalls one input is its `BulkOutcome`; `on_error="raise"` raises the first failure.
+        AuthenticationError, ClientClosed, JournalError and what the iterable raises end it all.
         """
         return _bulk.process_many(
             self._session,

@@ -91,8 +91,8 @@ ROOMS: dict[str, set[str]] = {
         "_validation", "_wire",
     },
     "_pipeline": {
-        "_bulk", "_description", "_errors", "_fetching", "_files", "_job", "_models", "_reply", "_results",
-        "_searching", "_sending", "_validation", "_waiting",
+        "_bulk", "_description", "_errors", "_fetching", "_files", "_job", "_models", "_reply",
+        "_results", "_searching", "_sending", "_validation", "_waiting",
     },
     "_account": {
         "_catalogue", "_description", "_models", "_pipeline", "_reply", "_session", "_wire",
@@ -103,8 +103,8 @@ ROOMS: dict[str, set[str]] = {
         "_waiting", "_wire", "server",
     },
     "": {
-        "_bulk", "_client", "_errors", "_job", "_models", "_pipeline", "_policy", "_reply", "_results",
-        "_tree", "_version", "_waiting",
+        "_bulk", "_client", "_errors", "_job", "_models", "_pipeline", "_policy", "_reply",
+        "_results", "_tree", "_version", "_waiting",
     },
     # the embedded server: of the client it knows the ground, the protocol and the rules
     "server.runners": set(),
