@@ -9,11 +9,13 @@ The house, from the ground up; a room uses only the rooms above it in this list:
     _results _waiting                           what a wait is and gives back
     _transport                                  the only room that talks HTTP
     _session _sending _fetching                 short flows over it
+    _journal _bulk                              many files, each step written down
     _job _files _shelving _searching _pipeline  what callers hold
     _account _client
     server _cli                                 the embedded server, the command line
 """
 
+from krixik_async._bulk import BulkOutcome, BulkStream, FileInput
 from krixik_async._client import Krixik
 from krixik_async._errors import (
     AnswerLost,
@@ -28,6 +30,9 @@ from krixik_async._errors import (
     InvalidArgumentType,
     JobError,
     JobsFailed,
+    JournalDamaged,
+    JournalError,
+    JournalMismatch,
     KrixikError,
     MissingExtra,
     NotFinished,
@@ -81,6 +86,8 @@ __all__ = [
     "AnswerLost",
     "AsCompleted",
     "AuthenticationError",
+    "BulkOutcome",
+    "BulkStream",
     "CapResult",
     "ClientClosed",
     "ConnectFailed",
@@ -89,6 +96,7 @@ __all__ = [
     "DownloadRejected",
     "FailureStatus",
     "FileChanged",
+    "FileInput",
     "FileRecord",
     "FileRecordNotFound",
     "GlobalHit",
@@ -100,6 +108,9 @@ __all__ = [
     "JobOutcome",
     "JobRef",
     "JobsFailed",
+    "JournalDamaged",
+    "JournalError",
+    "JournalMismatch",
     "KeywordHit",
     "KeywordItem",
     "KeywordSearchResult",

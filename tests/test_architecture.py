@@ -68,6 +68,12 @@ ROOMS: dict[str, set[str]] = {
         "_validation", "_wire",
     },
     "_fetching": {"_errors", "_models", "_reply", "_session", "_validation", "_wire"},
+    # many files, each step written down
+    "_journal": {"_clock", "_errors", "_offload"},
+    "_bulk": {
+        "_catalogue", "_errors", "_fetching", "_journal", "_models", "_offload", "_results",
+        "_sending", "_session", "_submit", "_tasks", "_validation", "_waiting", "_wire",
+    },
     # what callers hold
     "_job": {
         "_errors", "_models", "_pipeline", "_reply", "_results", "_session", "_validation",
@@ -85,8 +91,8 @@ ROOMS: dict[str, set[str]] = {
         "_validation", "_wire",
     },
     "_pipeline": {
-        "_description", "_errors", "_fetching", "_files", "_job", "_models", "_reply", "_results",
-        "_searching", "_sending", "_validation", "_waiting",
+        "_bulk", "_description", "_errors", "_fetching", "_files", "_job", "_models", "_reply",
+        "_results", "_searching", "_sending", "_validation", "_waiting",
     },
     "_account": {
         "_catalogue", "_description", "_models", "_pipeline", "_reply", "_session", "_wire",
@@ -97,8 +103,8 @@ ROOMS: dict[str, set[str]] = {
         "_waiting", "_wire", "server",
     },
     "": {
-        "_client", "_errors", "_job", "_models", "_pipeline", "_policy", "_reply", "_results",
-        "_tree", "_version", "_waiting",
+        "_bulk", "_client", "_errors", "_job", "_models", "_pipeline", "_policy", "_reply",
+        "_results", "_tree", "_version", "_waiting",
     },
     # the embedded server: of the client it knows the ground, the protocol and the rules
     "server.runners": set(),
@@ -121,7 +127,7 @@ IMPORTERS: dict[str, set[str]] = {
     "time": {"_clock", "_selectors"},  # _selectors parses time stamps with it
     "dotenv": {"_config"},
     "trio": {"_tasks"},
-    "sqlite3": {"server", "server.runners"},
+    "sqlite3": {"_journal", "server", "server.runners"},
     "starlette": {"server"},
     "uvicorn": {"server"},
     "nltk": {"server.runners"},

@@ -111,6 +111,11 @@ class Transport:
         """Count requests, retries and "too many" answers so far."""
         return self._exchanges.statistics
 
+    @property
+    def credentials(self) -> tuple[str, str]:
+        """Give (api_key, api_url), for telling accounts apart; never to be shown or kept."""
+        return self._settings.api_key, self._settings.api_url
+
     async def call(self, request: _wire.Request, read: Callable[[_wire.Endpoint, Reply], T]) -> T:
         """Post `request` and give what `read` makes of the answer.
 
