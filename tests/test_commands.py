@@ -317,3 +317,89 @@ def test_on_a_terminal_a_bar_is_drawn_and_the_pipe_gets_lines(filled: Shelf) -> 
     os.close(ours)
     assert (done.returncode, done.stdout.decode()) == (0, f"{filled.request_id}  complete\n")
     assert "waiting" in drawn
+
+
+# --- process ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a folder with two good files, a bad one and a hidden one."""
+    made = tmp_path / "texts"
+    made.mkdir()
+    for name, text in (("b.txt", TEXT * 2), ("a.txt", TEXT), (".hidden.txt", TEXT)):
+        (made / name).write_text(text, encoding="utf-8")
+    return made
+
+
+def test_process_sends_waits_and_saves(folder: Path, tmp_path: Path) -> None:
+    data, out = str(tmp_path / "data"), tmp_path / "out"
+    options = ["--local", data, "-p", PIPELINE, "--keep-names", "--dir", "/Sea", "--tag", "a=b"]
+    done = CliRunner().invoke(cli, ["process", *options, "--out", str(out), str(folder)])
+    assert done.exit_code == 0, done.output
+    words = sorted(line.split() for line in done.stdout.splitlines())
+    saved = sorted(map(str, out.iterdir()))
+    assert [[first, second, arrow] for first, second, _, arrow, _ in words] == [
+        [str(folder / name), "complete", "->"] for name in ("a.txt", "b.txt")
+    ]
+    assert sorted(last for *_, last in words) == saved
+    listed = CliRunner().invoke(cli, ["tree", "--local", data, "-p", PIPELINE])
+    assert listed.stdout == "/\n└── /sea\n    ├── b.txt\n    └── a.txt\n" or listed.stdout == (
+        "/\n└── /sea\n    ├── a.txt\n    └── b.txt\n"
+    )
+
+
+def test_process_again_with_its_journal_sends_nothing_twice(folder: Path, tmp_path: Path) -> None:
+    options = ["--local", str(tmp_path / "data"), "-p", PIPELINE, "--json"]
+    options += ["--journal", str(tmp_path / "run.db"), str(folder / "*.txt")]
+    first, again = (CliRunner().invoke(cli, ["process", *options]) for _ in range(2))
+    said = [
+        sorted((json.loads(line) for line in done.stdout.splitlines()), key=lambda v: v["input"])
+        for done in (first, again)
+    ]
+    assert [[value["resumed"] for value in values] for values in said] == [[False] * 2, [True] * 2]
+    assert [value["file_id"] for value in said[0]] == [value["file_id"] for value in said[1]]
+
+
+def test_process_goes_on_after_a_bad_file_and_says_so(folder: Path, tmp_path: Path) -> None:
+    (folder / "short.txt").write_text("too few words", encoding="utf-8")
+    files = [str(folder / name) for name in ("short.txt", "a.txt")]
+    done = CliRunner().invoke(
+        cli, ["process", "--local", str(tmp_path / "data"), "-p", PIPELINE, *files]
+    )
+    states = dict(sorted(line.split()[:2] for line in done.stdout.splitlines()))
+    assert (done.exit_code, states) == (2, {files[0]: "error", files[1]: "complete"})
+
+
+def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(folder: Path, tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    (folder / "c.txt").write_text("too few words", encoding="utf-8")
+    options = ["--local", data, "-p", PIPELINE, "--dry-run"]
+    done = CliRunner().invoke(cli, ["process", *options, str(folder)])
+    assert (done.exit_code, done.stdout.splitlines()) == (
+        2,
+        [
+            f"{folder / 'a.txt'}  {len(TEXT)} bytes -> /etc/(a generated name)",
+            f"{folder / 'b.txt'}  {len(TEXT) * 2} bytes -> /etc/(a generated name)",
+        ],
+    )
+    assert "c.txt" in done.stderr
+    named = CliRunner().invoke(
+        cli, ["process", *options, "--keep-names", "--json", str(folder / "a.txt")]
+    )
+    said = json.loads(named.stdout)
+    assert (said["bytes"], said["request"]["file_name"]) == (len(TEXT), "a.txt")
+    listed = CliRunner().invoke(cli, ["list", "--local", data, "-p", PIPELINE, "--json"])
+    assert json.loads(listed.stdout)["items"] == []
+
+
+def test_how_many_files_there_are_is_known_for_names_alone(folder: Path) -> None:
+    one = {
+        "journal": None, "out": None, "keep_names": False, "max_in_flight": 1, "tag_texts": (),
+        "symbolic_directory_path": None, "file_description": None, "expire_time": 1800,
+    }  # fmt: skip
+    totals = [
+        Wanted(files=files, **one).total
+        for files in (("a.txt", "b.txt"), (str(folder),), (f"{folder}/*.txt",))
+    ]
+    assert totals == [2, 0, 0]
