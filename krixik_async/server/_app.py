@@ -130,6 +130,19 @@ async def _data_folder(settings: ServerSettings, offload: Offload) -> AsyncItera
             await offload(temporary.cleanup)
 
 
+def _routes(accounts: frozenset[str]) -> list[Route]:
+    return [
+        Route(UPLOAD_PATH, _upload, methods=["POST"]),
+        Route(f"{OUTPUT_PATH}/{{name}}", _download, methods=_METHODS),
+        Route("/{path:path}", _Api(accounts).answer, methods=_METHODS),
+    ]
+
+
+async def _forget(app: Starlette, file_id: str) -> None:
+    running: Running = app.state.running
+    await running.store.delete(file_id)
+
+
 def build(
     settings: ServerSettings,
     *,
@@ -162,11 +175,7 @@ def build(
 
     accounts = frozenset(account_of(key) for key in settings.api_keys)
     app = Starlette(
-        routes=[
-            Route(UPLOAD_PATH, _upload, methods=["POST"]),
-            Route(f"{OUTPUT_PATH}/{{name}}", _download, methods=_METHODS),
-            Route("/{path:path}", _Api(accounts).answer, methods=_METHODS),
-        ],
+        routes=_routes(accounts),
         exception_handlers={
             ClientDisconnect: _gone,
             HTTPException: _no_such_method,
@@ -175,12 +184,11 @@ def build(
         lifespan=lifespan,
     )
     if faults is not None:
-
-        async def forget(file_id: str) -> None:
-            running: Running = app.state.running
-            await running.store.delete(file_id)
-
         app.add_middleware(
-            FaultMiddleware, plan=faults, clock=the_clock, accounts=accounts, forget=forget
+            FaultMiddleware,
+            plan=faults,
+            clock=the_clock,
+            accounts=accounts,
+            forget=partial(_forget, app),
         )
     return app

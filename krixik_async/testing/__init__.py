@@ -20,6 +20,7 @@ from krixik_async.server._faults import (
     Truncate,
 )
 from krixik_async.server._plan import FaultCount, FaultPlan
+from krixik_async.testing._server_process import ServerProcess
 from krixik_async.testing._virtual_time import VirtualTimeLoop
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "FaultPlan",
     "Lag",
     "Refuse",
+    "ServerProcess",
     "SpoilSecondUpload",
     "Throttle",
     "Truncate",
