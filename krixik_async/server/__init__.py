@@ -11,7 +11,7 @@ other's files; records and files live in one folder and survive a restart, a kil
     _uploads        signed forms and download links       _bucket     the upload and download host
     _answers        reply bodies                          _service    what each API path does
     _app            HTTP in, HTTP out                     _serving    a process around it all
-    _connections    bounds on what a client may do
+    _connections    bounds on what a client may do        _openapi    what it says of itself
     _faults, _plan  what can be made to go wrong          _mischief, _young  how it then does
     runners/        one file per module that computes
 """

@@ -29,6 +29,7 @@ from krixik_async.server._answers import Answer
 from krixik_async.server._bucket import OUTPUT_PATH, UPLOAD_PATH, Bucket
 from krixik_async.server._engine import Engine
 from krixik_async.server._mischief import FaultMiddleware
+from krixik_async.server._openapi import OPENAPI_PATH, describe
 from krixik_async.server._plan import FaultPlan
 from krixik_async.server._records import account_of, new_id
 from krixik_async.server._service import Service
@@ -79,6 +80,8 @@ class _Api:
         """Check key and size, then let the service answer."""
         running: Running = request.app.state.running
         path = f"/{request.path_params['path']}"
+        if request.method == "GET" and path == OPENAPI_PATH:
+            return _response(Answer(200, describe(running.service.paths)))
         if request.method != "POST" or path not in running.service.paths:
             return _response(answers.gateway(_NO_SUCH_PATH))
         # Digests are compared, not keys: how long that takes says nothing of a key.
