@@ -57,6 +57,13 @@ def cli() -> None:
     metavar="S",
     help="For tests and demos: life of a record whose file is not uploaded.",
 )
+@click.option(
+    "--faults",
+    "faults_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="PLAN.JSON",
+    help="For tests: let calls go wrong as this fault plan says.",
+)
 def serve(
     host: str,
     port: int,
@@ -64,6 +71,7 @@ def serve(
     api_keys: tuple[str, ...],
     min_module_seconds: float,
     ticket_seconds: float,
+    faults_file: Path | None,
 ) -> None:
     """Run the embedded Krixik-compatible server until Ctrl-C.
 
@@ -71,6 +79,7 @@ def serve(
     Records and files survive a restart with the same --data-dir.
     """
     from krixik_async.server import ServerSettings
+    from krixik_async.server._plan import FaultPlan
     from krixik_async.server._serving import CannotServe
     from krixik_async.server._serving import serve as serve_until_stopped
 
@@ -88,10 +97,13 @@ def serve(
             min_module_seconds=min_module_seconds,
             ticket_seconds=ticket_seconds,
         )
+        faults = None if faults_file is None else FaultPlan.from_json(faults_file.read_bytes())
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    except OSError as error:
+        raise click.UsageError(f"{faults_file} cannot be read: {error.strerror}") from error
     try:
-        serve_until_stopped(settings, host=host, port=port, ready=_announce)
+        serve_until_stopped(settings, host=host, port=port, ready=_announce, faults=faults)
     except CannotServe as error:
         raise click.ClickException(error.message) from error
 

@@ -40,6 +40,8 @@ from krixik_async._waiting import AsCompleted, OnUpdate, Poll, ReturnWhen
 if TYPE_CHECKING:
     import httpx
 
+    from krixik_async.server._plan import FaultPlan
+
 # How many deletions of a reset are in flight.
 RESET_AT_A_TIME = 16
 # The embedded server in process: any key would do, and nothing is listening at the address.
@@ -124,6 +126,7 @@ class Krixik(Account):
         data_dir: str | os.PathLike[str] | None = None,
         *,
         min_module_seconds: float = 0.0,
+        faults: FaultPlan | None = None,
         clock: Clock | None = None,
         offload: Offload | None = None,
         rng: random.Random | None = None,
@@ -133,7 +136,8 @@ class Krixik(Account):
 
         Without `data_dir` everything lives in a temporary folder that goes with the client; with
         it the files last, and a second opener of the same folder gets a clear error.
-        `min_module_seconds` makes each module take at least that long, for trying out waits.
+        `min_module_seconds` makes each module take at least that long, for trying out waits;
+        `faults` lets calls go wrong as a `krixik_async.testing.FaultPlan` says.
         Raises MissingExtra without `pip install "krixik-async[server]"`.
         """
         from krixik_async.server import ServerSettings, create_app
@@ -143,7 +147,7 @@ class Krixik(Account):
         server = ServerSettings(
             data_dir=data_dir, api_keys=(LOCAL_KEY,), min_module_seconds=min_module_seconds
         )
-        app = create_app(server, clock=clock, offload=offload, compute=offload)
+        app = create_app(server, clock=clock, offload=offload, compute=offload, faults=faults)
         return cls(
             api_key=LOCAL_KEY,
             api_url=LOCAL_URL,

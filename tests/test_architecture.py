@@ -111,7 +111,7 @@ ROOMS: dict[str, set[str]] = {
         "_validation", "_wire", "server.runners",
     },
     # tools for the tests of users; the client knows nothing of them
-    "testing": set(),
+    "testing": {"_client", "_clock", "_offload", "server"},
     # the command line
     "_cli": {"_version", "server"},
     "__main__": {"_cli"},
@@ -124,7 +124,7 @@ IMPORTERS: dict[str, set[str]] = {
     "aiohttp": {"_transport"},
     "time": {"_clock", "_selectors"},  # _selectors parses time stamps with it
     "dotenv": {"_config"},
-    "trio": {"_tasks"},
+    "trio": {"_tasks", "testing"},
     "sqlite3": {"server", "server.runners"},
     "starlette": {"server"},
     "uvicorn": {"server"},
@@ -135,7 +135,8 @@ IMPORTERS: dict[str, set[str]] = {
     "threading": {"_offload"},
     "concurrent": {"_offload"},
     "multiprocessing": {"_offload"},
-    "subprocess": {"_offload"},
+    "subprocess": {"_offload", "testing"},  # testing runs a server in a process of its own
+    "pytest": {"testing"},
 }
 
 #: what only some rooms may say, as the end of a dotted name: name -> rooms
@@ -301,7 +302,8 @@ def test_outside_imports_are_declared() -> None:
         "pyyaml": "yaml",
     }
     declared = {imported_as.get(name, name.replace("-", "_")) for name in names}
-    brought_by_those = {"aiohttp", "trio"}  # by httpx-aiohttp; by a user who runs on it
+    # By httpx-aiohttp; by a user who runs on it; by uvicorn; by a user who tests with it.
+    brought_by_those = {"aiohttp", "trio", "h11", "pytest"}
     tops = {
         name.partition(".")[0]
         for module in MODULES.values()

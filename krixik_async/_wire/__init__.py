@@ -55,6 +55,7 @@ from krixik_async._wire._requests import (
     ShowTree,
     Submit,
     Update,
+    body_schema,
     decode,
     encode,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "Submit",
     "Ticket",
     "Update",
+    "body_schema",
     "decode",
     "encode",
     "encode_form",
