@@ -103,6 +103,7 @@ class Engine:
             source=self._store.input_path(record),
             destination=temporary,
             input_key=before,
+            model_dir=self._settings.model_dir,
         )
         outcome = await self._run(record, request)
         rest = started + self._settings.min_module_seconds - self._clock.now()
