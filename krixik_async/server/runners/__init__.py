@@ -22,15 +22,34 @@ __all__ = ["RUNNERS", "RunRequest", "RunnerError", "available", "missing", "run"
 
 RUNNERS: Mapping[str, str] = MappingProxyType(
     {
+        "caption": "krixik_async.server.runners._caption",
         "json-to-txt": "krixik_async.server.runners._json_to_txt",
         "keyword-db": "krixik_async.server.runners._keyword_db",
         "parser": "krixik_async.server.runners._parser",
+        "sentiment": "krixik_async.server.runners._sentiment",
+        "summarize": "krixik_async.server.runners._summarize",
+        "transcribe": "krixik_async.server.runners._transcribe",
+        "translate": "krixik_async.server.runners._translate",
     }
 )
 """Module name of the catalogue -> the Python module that has its `run(request)`."""
 
-_NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType({"parser": ("nltk", "punkt")})
+_NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "caption": ("PIL", "torch", "transformers"),
+        "parser": ("nltk", "punkt"),
+        "sentiment": ("torch", "transformers"),
+        "summarize": ("torch", "transformers"),
+        "transcribe": ("faster_whisper",),
+        "translate": ("sentencepiece", "torch", "transformers"),
+    }
+)
 """What a runner imports beyond the standard library and the package's core dependencies."""
+
+_EXTRAS: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("caption", "sentiment", "summarize", "transcribe", "translate"), "hub")
+)
+"""The extra that brings what a runner needs, where it is not "server"."""
 
 
 def run(request: RunRequest) -> dict[str, object]:
@@ -72,6 +91,6 @@ def missing(module: str) -> str | None:
     if absent:
         return (
             f"the module {module!r} needs {' and '.join(absent)}: "
-            "pip install 'krixik-async[server]'"
+            f"pip install 'krixik-async[{_EXTRAS.get(module, 'server')}]'"
         )
     return None
