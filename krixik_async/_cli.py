@@ -43,6 +43,11 @@ def cli() -> None:
     help="Key of an account; repeat it for more. Without one, a key is made up and shown.",
 )
 @click.option(
+    "--model-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of model weights: DIR/<model>/, or a Hugging Face cache.",
+)
+@click.option(
     "--min-module-seconds",
     type=float,
     default=0.0,
@@ -69,6 +74,7 @@ def serve(
     port: int,
     data_dir: Path,
     api_keys: tuple[str, ...],
+    model_dir: Path | None,
     min_module_seconds: float,
     ticket_seconds: float,
     faults_file: Path | None,
@@ -94,6 +100,7 @@ def serve(
         settings = ServerSettings(
             data_dir=data_dir,
             api_keys=api_keys,
+            model_dir=model_dir,
             min_module_seconds=min_module_seconds,
             ticket_seconds=ticket_seconds,
         )

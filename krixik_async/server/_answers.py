@@ -94,7 +94,12 @@ def status(request_id: str, record: Record) -> Answer:
     flags: JSON = None
     failure: JSON = None
     if record.state == "failed":
-        failure = {"process_id": record.process_id, "failure_module": record.failure_module}
+        failure = {
+            "process_id": record.process_id,
+            "failure_module": record.failure_module,
+            # The service has no such key; its client hands the object on as it is.
+            "failure_message": record.failure,
+        }
     else:
         flags = {record.label(i): i < record.modules_done for i in range(len(record.chain))}
     return Answer(
@@ -290,13 +295,36 @@ def hits(
 
     `matched` is the number of files the query means, before max_files.
     """
-    items = [_searched(record, results) for record, results in found if results]
+    items = [_searched(record, results, "num_lines") for record, results in found if results]
     without: list[JSON] = [record.file_id for record, results in found if not results]
     said = list(warnings)
     if without:
         said.append({NO_RESULTS: without})
     if stop_words:
         said.append({STOP_WORDS: list(stop_words)})
+    return _queried(request_id, items, matched, said)
+
+
+def near(
+    request_id: str,
+    found: Sequence[tuple[Record, list[JSON] | None]],
+    *,
+    matched: int,
+    warnings: Sequence[JSON],
+) -> Answer:
+    """Give nearest snippets by file: every file has some, unless it is gone by now (None).
+
+    `matched` is the number of files the query means, before max_files.
+    """
+    items = [
+        _searched(record, results, "num_vectors")
+        for record, results in found
+        if results is not None
+    ]
+    return _queried(request_id, items, matched, list(warnings))
+
+
+def _queried(request_id: str, items: Sequence[JSON], matched: int, warnings: list[JSON]) -> Answer:
     if not matched:
         message = NO_FILES
     elif len(items) == matched:
@@ -307,11 +335,12 @@ def hits(
             "input query arguments."
         )
     return Answer(
-        200, {"request_id": request_id, "message": message, "warnings": said, "items": list(items)}
+        200,
+        {"request_id": request_id, "message": message, "warnings": warnings, "items": list(items)},
     )
 
 
-def _searched(record: Record, results: list[JSON]) -> JSON:
+def _searched(record: Record, results: list[JSON], counted: str) -> JSON:
     data = record.modules_data.get(labels(len(record.chain))[-1])
     about = data.get(record.chain[-1]) if isinstance(data, dict) else None
     return {
@@ -320,7 +349,7 @@ def _searched(record: Record, results: list[JSON]) -> JSON:
             "file_name": record.file_name,
             "symbolic_directory_path": record.symbolic_directory_path,
             "file_tags": [dict(tag) for tag in record.file_tags],
-            "num_lines": about.get("num_lines", 0) if isinstance(about, dict) else 0,
+            counted: about.get(counted, 0) if isinstance(about, dict) else 0,
             "created_at": utc(record.created_at),
             "last_updated": utc(record.last_updated),
         },

@@ -32,6 +32,7 @@ from krixik_async.server._mischief import FaultMiddleware
 from krixik_async.server._openapi import OPENAPI_PATH, describe
 from krixik_async.server._plan import FaultPlan
 from krixik_async.server._records import account_of, new_id
+from krixik_async.server._searching import Searching
 from krixik_async.server._service import Service
 from krixik_async.server._settings import ServerSettings
 from krixik_async.server._store import Store, open_store
@@ -152,12 +153,14 @@ def build(
     clock: Clock | None = None,
     offload: Offload | None = None,
     compute: Offload | None = None,
+    search: Offload | None = None,
     faults: FaultPlan | None = None,
 ) -> Starlette:
     """Put the app together; see `krixik_async.server.create_app`."""
     the_clock = clock or LoopClock()
     the_offload = offload or ThreadOffload()
     the_compute = compute or ThreadOffload(settings.workers)
+    the_search = search or compute or ThreadOffload(1)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -167,7 +170,8 @@ def build(
             try:
                 signer = Signer(store.secret)
                 bucket = Bucket(store, signer, engine, the_clock, the_offload, faults=faults)
-                service = Service(settings, store, signer, bucket, the_clock, the_offload)
+                searching = Searching(settings, store, the_clock, the_offload, the_search)
+                service = Service(settings, store, signer, bucket, the_clock, searching)
                 app.state.running = Running(service, bucket, store)
                 await engine.start()
                 yield

@@ -54,7 +54,8 @@ class ServerSettings:
 
     `data_dir` is made if it is missing; one server at a time may use it; None means a temporary
     folder that goes with the server. Each of `api_keys` is an account of its own. `workers` is
-    how many files are processed at a time. `link_seconds` is the life of a download link. For
+    how many files are processed at a time. `link_seconds` is the life of a download link.
+    `model_dir` is a folder of model weights, `<model_dir>/<model>/`, or a Hugging Face cache. For
     tests and demos, `min_module_seconds` makes each module take at least that long and
     `ticket_seconds` sets the life of a record without an upload.
 
@@ -67,3 +68,4 @@ class ServerSettings:
     ticket_seconds: float = attrs.field(default=TICKET_SECONDS, validator=_positive)
     workers: int = attrs.field(default=2, validator=_workers)
     link_seconds: float = attrs.field(default=3600.0, validator=_positive)
+    model_dir: Path | None = attrs.field(default=None, converter=attrs.converters.optional(Path))
