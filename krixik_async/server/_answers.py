@@ -94,7 +94,12 @@ def status(request_id: str, record: Record) -> Answer:
     flags: JSON = None
     failure: JSON = None
     if record.state == "failed":
-        failure = {"process_id": record.process_id, "failure_module": record.failure_module}
+        failure = {
+            "process_id": record.process_id,
+            "failure_module": record.failure_module,
+            # The service has no such key; its clients hand on what they are given.
+            "message": record.failure,
+        }
     else:
         flags = {record.label(i): i < record.modules_done for i in range(len(record.chain))}
     return Answer(
@@ -209,7 +214,7 @@ def no_output_ever(request_id: str, record: Record) -> Answer:
     """Say that processing failed, so that there is no output."""
     message = (
         f"FAILURE: processing of file_id {record.file_id} failed at {record.failure_module}: "
-        "it has no output"
+        f"{record.failure}"
     )
     return _about_file(400, request_id, record.pipeline, message)
 

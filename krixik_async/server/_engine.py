@@ -104,6 +104,7 @@ class Engine:
             destination=temporary,
             input_key=before,
             model_dir=self._settings.model_dir,
+            simulated=module.name in self._settings.simulate,
         )
         outcome = await self._run(record, request)
         rest = started + self._settings.min_module_seconds - self._clock.now()

@@ -180,8 +180,15 @@ def vit_gpt2(folder: Path, *, says: str = "cat") -> Path:
         encoder=transformers.ViTModel(transformers.ViTConfig(**_vision())),
         decoder=transformers.GPT2LMHeadModel(
             transformers.GPT2Config(
-                vocab_size=size, n_embd=WIDTH, n_layer=1, n_head=2, n_positions=POSITIONS,
-                bos_token_id=0, eos_token_id=2, add_cross_attention=True, is_decoder=True,
+                vocab_size=size,
+                n_embd=WIDTH,
+                n_layer=1,
+                n_head=2,
+                n_positions=POSITIONS,
+                bos_token_id=0,
+                eos_token_id=2,
+                add_cross_attention=True,
+                is_decoder=True,
             )  # fmt: skip
         ),
     )
@@ -226,7 +233,10 @@ def blip(folder: Path, *, says: str = "cat") -> Path:
         **_ATTENTION,
     }  # fmt: skip
     config = transformers.BlipConfig(
-        text_config=text, vision_config=_vision(), projection_dim=WIDTH, image_text_hidden_size=WIDTH
+        text_config=text,
+        vision_config=_vision(),
+        projection_dim=WIDTH,
+        image_text_hidden_size=WIDTH,
     )
     model = transformers.BlipForConditionalGeneration(config)
     with torch.no_grad():
