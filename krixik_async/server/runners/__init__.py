@@ -25,33 +25,34 @@ RUNNERS: Mapping[str, str] = MappingProxyType(
         "caption": "krixik_async.server.runners._caption",
         "json-to-txt": "krixik_async.server.runners._json_to_txt",
         "keyword-db": "krixik_async.server.runners._keyword_db",
+        "ocr": "krixik_async.server.runners._ocr",
         "parser": "krixik_async.server.runners._parser",
         "sentiment": "krixik_async.server.runners._sentiment",
         "summarize": "krixik_async.server.runners._summarize",
+        "text-embedder": "krixik_async.server.runners._text_embedder",
         "transcribe": "krixik_async.server.runners._transcribe",
         "translate": "krixik_async.server.runners._translate",
+        "vector-db": "krixik_async.server.runners._vector_db",
     }
 )
 """Module name of the catalogue -> the Python module that has its `run(request)`."""
 
 _PLACEHOLDER = "krixik_async.server.runners._placeholder"
 
-_NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+_NEEDS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "caption": ("PIL", "torch", "transformers"),
-        "parser": ("nltk", "punkt"),
-        "sentiment": ("torch", "transformers"),
-        "summarize": ("torch", "transformers"),
-        "transcribe": ("faster_whisper",),
-        "translate": ("sentencepiece", "torch", "transformers"),
+        "caption": ("hub", ("PIL", "torch", "transformers")),
+        "ocr": ("ocr", ("PIL", "pytesseract")),
+        "parser": ("server", ("nltk", "punkt")),
+        "sentiment": ("hub", ("torch", "transformers")),
+        "summarize": ("hub", ("torch", "transformers")),
+        "text-embedder": ("embed", ("numpy", "safetensors", "tokenizers")),
+        "transcribe": ("hub", ("faster_whisper",)),
+        "translate": ("hub", ("sentencepiece", "torch", "transformers")),
+        "vector-db": ("vector", ("faiss", "numpy")),
     }
 )
-"""What a runner imports beyond the standard library and the package's core dependencies."""
-
-_EXTRAS: Mapping[str, str] = MappingProxyType(
-    dict.fromkeys(("caption", "sentiment", "summarize", "transcribe", "translate"), "hub")
-)
-"""The extra that brings what a runner needs, where it is not "server"."""
+"""The extra of a runner that imports more than the core dependencies, and what it imports."""
 
 
 def run(request: RunRequest) -> dict[str, object]:
@@ -92,10 +93,11 @@ def missing(module: str) -> str | None:
     """
     if module not in RUNNERS:
         return f"this server cannot run the module {module!r}; it runs {', '.join(RUNNERS)}"
-    absent = [name for name in _NEEDS.get(module, ()) if importlib.util.find_spec(name) is None]
+    extra, names = _NEEDS.get(module, ("", ()))
+    absent = [name for name in names if importlib.util.find_spec(name) is None]
     if absent:
         return (
             f"the module {module!r} needs {' and '.join(absent)}: "
-            f"pip install 'krixik-async[{_EXTRAS.get(module, 'server')}]'"
+            f"pip install 'krixik-async[{extra}]'"
         )
     return None
