@@ -11,6 +11,7 @@ import logging
 import math
 
 import anyio
+import attrs
 
 from krixik_async._catalogue import MODULES
 from krixik_async._clock import Clock
@@ -96,6 +97,7 @@ class Engine:
         request = self._store.module_request(
             record, position, temporary, model_dir=self._settings.model_dir
         )
+        request = attrs.evolve(request, simulated=request.module in self._settings.simulate)
         outcome = await self._run(record, request)
         rest = started + self._settings.min_module_seconds - self._clock.now()
         if rest > 0:
