@@ -5,6 +5,7 @@ The house, from the ground up; a room uses only the rooms above it in this list:
     _errors _reply _clock _offload _tasks       the ground: values, time, threads, tasks
     _models _tree _catalogue _wire              the protocol, without I/O
     _validation _selectors _config _description the rules for what callers pass
+    _arguments _paging                          ... and for how they pass and read it
     _submit _policy _polling                    exchanges and schedules, without I/O
     _results _waiting                           what a wait is and gives back
     _transport                                  the only room that talks HTTP
@@ -74,6 +75,7 @@ from krixik_async._models import (
     SemanticSearchResult,
     UpdateResult,
 )
+from krixik_async._paging import Pager
 from krixik_async._pipeline import Pipeline
 from krixik_async._policy import wait_sqrt
 from krixik_async._reply import Reply
@@ -120,6 +122,7 @@ __all__ = [
     "MissingExtra",
     "NotFinished",
     "Output",
+    "Pager",
     "Pipeline",
     "ProcessFailed",
     "ProcessStatus",

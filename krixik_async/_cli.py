@@ -44,6 +44,18 @@ def cli() -> None:
     help="Key of an account; repeat it for more. Without one, a key is made up and shown.",
 )
 @click.option(
+    "--model-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of model weights: DIR/<model>/, or a Hugging Face cache.",
+)
+@click.option(
+    "--simulate",
+    default="",
+    metavar="MODULE[,MODULE...]",
+    help="For tests and demos: let these modules (or: all) put out a placeholder, computing "
+    "nothing.",
+)
+@click.option(
     "--min-module-seconds",
     type=float,
     default=0.0,
@@ -58,13 +70,23 @@ def cli() -> None:
     metavar="S",
     help="For tests and demos: life of a record whose file is not uploaded.",
 )
+@click.option(
+    "--faults",
+    "faults_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="PLAN.JSON",
+    help="For tests: let calls go wrong as this fault plan says.",
+)
 def serve(
     host: str,
     port: int,
     data_dir: Path,
     api_keys: tuple[str, ...],
+    model_dir: Path | None,
+    simulate: str,
     min_module_seconds: float,
     ticket_seconds: float,
+    faults_file: Path | None,
 ) -> None:
     """Run the embedded Krixik-compatible server until Ctrl-C.
 
@@ -72,6 +94,7 @@ def serve(
     Records and files survive a restart with the same --data-dir.
     """
     from krixik_async.server import ServerSettings
+    from krixik_async.server._plan import FaultPlan
     from krixik_async.server._serving import CannotServe
     from krixik_async.server._serving import serve as serve_until_stopped
 
@@ -86,13 +109,18 @@ def serve(
         settings = ServerSettings(
             data_dir=data_dir,
             api_keys=api_keys,
+            model_dir=model_dir,
+            simulate=[name.strip() for name in simulate.split(",") if name.strip()],
             min_module_seconds=min_module_seconds,
             ticket_seconds=ticket_seconds,
         )
+        faults = None if faults_file is None else FaultPlan.from_json(faults_file.read_bytes())
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    except OSError as error:
+        raise click.UsageError(f"{faults_file} cannot be read: {error.strerror}") from error
     try:
-        serve_until_stopped(settings, host=host, port=port, ready=_announce)
+        serve_until_stopped(settings, host=host, port=port, ready=_announce, faults=faults)
     except CannotServe as error:
         raise click.ClickException(error.message) from error
 

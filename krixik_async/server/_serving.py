@@ -21,6 +21,7 @@ import attrs
 from krixik_async._errors import KrixikError, MissingExtra
 from krixik_async._offload import ProcessOffload
 from krixik_async.server import ServerSettings, create_app
+from krixik_async.server._plan import FaultPlan
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -104,7 +105,12 @@ def _url(host: str, listener: socket.socket) -> str:
 
 
 def serve(
-    settings: ServerSettings, *, host: str, port: int, ready: Callable[[str], object]
+    settings: ServerSettings,
+    *,
+    host: str,
+    port: int,
+    ready: Callable[[str], object],
+    faults: FaultPlan | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; call `ready` with the url once connections are accepted.
 
@@ -114,7 +120,7 @@ def serve(
     if importlib.util.find_spec("uvicorn") is None:
         raise CannotServe('the embedded server needs uvicorn: pip install "krixik-async[server]"')
     try:
-        app = create_app(settings, compute=WorkerProcesses(settings.workers))
+        app = create_app(settings, compute=WorkerProcesses(settings.workers), faults=faults)
     except MissingExtra as error:
         raise CannotServe(error.message) from error
     listener = _bind(host, port)
@@ -129,6 +135,10 @@ def serve(
 def _serve_on(listener: socket.socket, app: Starlette, ready: Callable[[], object]) -> None:
     import uvicorn
 
+    from krixik_async.server._connections import BoundedConnection, allow_open_files
+
+    allow_open_files()
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
@@ -140,7 +150,7 @@ def _serve_on(listener: socket.socket, app: Starlette, ready: Callable[[], objec
     config = uvicorn.Config(
         app,
         access_log=False,
-        http="h11",
+        http=BoundedConnection,
         lifespan="off",
         log_config=None,
         log_level="warning",

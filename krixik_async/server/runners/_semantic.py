@@ -1,0 +1,66 @@
+"""semantic search: the snippets of some files that are nearest to a query, picklable in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from krixik_async.server.runners._entries import read_entries
+from krixik_async.server.runners._request import RunnerError, RunRequest
+from krixik_async.server.runners._text_embedder import embed_query
+from krixik_async.server.runners._vector_db import nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Indexed", "search"]
+
+
+@frozen
+class Indexed:
+    """Say how one file came to its index."""
+
+    embedded: RunRequest
+    """What text-embedder was asked: its snippets, their key, its model."""
+
+    index: Path
+    """What vector-db wrote; its rows are the snippets."""
+
+
+def search(query: str, files: Sequence[Indexed], k: int) -> list[list[dict[str, object]] | None]:
+    """Give at most `k` `{"snippet", "line_numbers", "distance"}` a file, the nearest first.
+
+    None stands for a file that is no longer there. `line_numbers` is empty where the snippets have
+    none. Blocking; the model and a file's snippets are read whole.
+
+    Raises:
+        RunnerError: an embedder's weights are not on this machine.
+    """
+    vectors: dict[str, NDArray[np.float32]] = {}
+    for file in files:
+        if file.embedded.model not in vectors:
+            vectors[file.embedded.model] = embed_query(query, file.embedded)
+    return [_search_one(file, vectors[file.embedded.model], k) for file in files]
+
+
+def _search_one(
+    file: Indexed, vector: NDArray[np.float32], k: int
+) -> list[dict[str, object]] | None:
+    try:
+        found = nearest(file.index, vector, k)
+        entries = read_entries(file.embedded)
+    except (RunnerError, OSError):
+        # Deleted since it was chosen: as if it had been a moment earlier.
+        return None
+    return [
+        {
+            "snippet": entries[row].text,
+            "line_numbers": entries[row].line_numbers or [],
+            "distance": distance,
+        }
+        for row, distance in found
+    ]
