@@ -120,7 +120,11 @@ ROOMS: dict[str, set[str]] = {
     # tools for the tests of users; the client knows nothing of them
     "testing": {"_client", "_clock", "_offload", "server"},
     # the command line
-    "_cli": {"_version", "server"},
+    "_commands": {
+        "_account", "_bulk", "_catalogue", "_client", "_errors", "_models", "_pipeline", "_reply",
+        "_results", "_sending", "_waiting", "_wire",
+    },
+    "_cli": {"_commands", "_version", "server"},
     "__main__": {"_cli"},
 }  # fmt: skip
 
@@ -142,8 +146,8 @@ IMPORTERS: dict[str, set[str]] = {
     "faster_whisper": {"server.runners"},
     "torch": {"server.runners"},
     "transformers": {"server.runners"},
-    "click": {"_cli"},
-    "rich": {"_cli"},
+    "click": {"_cli", "_commands"},
+    "rich": {"_commands"},
     "threading": {"_offload"},
     "concurrent": {"_offload"},
     "multiprocessing": {"_offload"},

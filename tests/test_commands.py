@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import pty
@@ -16,10 +17,22 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from krixik_async import Krixik, WaitResult, _errors
+from krixik_async import (
+    JobOutcome,
+    JobRef,
+    KeywordHit,
+    Krixik,
+    SemanticHit,
+    WaitResult,
+    _errors,
+)
 from krixik_async._cli import cli
 from krixik_async._commands._failing import EXIT_STATUS, INTERRUPTED, exit_status, failing
-from krixik_async._commands._printing import columns
+from krixik_async._commands._files import _hit_line
+from krixik_async._commands._jobs import follow
+from krixik_async._commands._printing import Printer, columns
+from krixik_async._commands._process import Wanted
+from tests.server_process import ServerProcess
 
 PIPELINE = "books=keyword-db"
 UNKNOWN = "11111111-1111-4111-8111-111111111111"
@@ -367,7 +380,7 @@ def test_process_goes_on_after_a_bad_file_and_says_so(folder: Path, tmp_path: Pa
     done = CliRunner().invoke(
         cli, ["process", "--local", str(tmp_path / "data"), "-p", PIPELINE, *files]
     )
-    states = dict(sorted(line.split()[:2] for line in done.stdout.splitlines()))
+    states = dict(line.split("  ")[:2] for line in done.stdout.splitlines())
     assert (done.exit_code, states) == (2, {files[0]: "error", files[1]: "complete"})
 
 
@@ -403,3 +416,106 @@ def test_how_many_files_there_are_is_known_for_names_alone(folder: Path) -> None
         for files in (("a.txt", "b.txt"), (str(folder),), (f"{folder}/*.txt",))
     ]
     assert totals == [2, 0, 0]
+
+
+# --- a job that fails ------------------------------------------------------------------------
+
+
+def test_a_failed_job_is_told_by_status_and_wait(folder: Path, tmp_path: Path) -> None:
+    """There are no weights for summarize here: status names the module, wait leaves with 4."""
+    options = ["--local", str(tmp_path / "data"), "-p", "sums=summarize"]
+    sent = CliRunner().invoke(cli, ["process", *options, "--json", str(folder / "a.txt")])
+    said = json.loads(sent.stdout)
+    assert (sent.exit_code, said["state"]) == (4, "failed")
+    asked = CliRunner().invoke(cli, ["status", *options, said["request_id"]])
+    assert (asked.exit_code, asked.stdout) == (
+        0,
+        f"{said['request_id']}  failed at module_1.summarize\n",
+    )
+    waited = CliRunner().invoke(cli, ["wait", *options, said["request_id"]])
+    assert (waited.exit_code, waited.stdout) == (
+        4,
+        f"{said['request_id']}  failed  module_1.summarize\n",
+    )
+
+
+def test_a_hit_is_a_line_with_its_place() -> None:
+    found = KeywordHit(keyword="a", line_number=3, keyword_number=1)
+    meaning = SemanticHit(snippet="A snippet.", line_numbers=(2, 3), distance=0.25)
+    nowhere = SemanticHit(snippet="Another.", line_numbers=(), distance=0.5)
+    assert [_hit_line(hit) for hit in (found, meaning, nowhere)] == [
+        "3: a",
+        "2: 0.250 A snippet.",
+        ": 0.500 Another.",
+    ]
+
+
+class Terminal(io.StringIO):
+    """Be a stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_counts_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    with Printer(as_json=False).progress(2, "working") as bar:
+        bar.ended()
+        bar.ended()
+    assert ("working" in screen.getvalue(), "2/2" in screen.getvalue()) == (True, True)
+
+
+def test_json_draws_no_bar_even_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    with Printer(as_json=True).progress(2, "working") as bar:
+        bar.ended()
+    assert screen.getvalue() == ""
+
+
+def test_failures_of_several_kinds_leave_with_one_status_of_their_own(filled: Shelf) -> None:
+    done = filled.run("delete", "-p", PIPELINE, UNKNOWN, "no-id")
+    assert (done.exit_code, len(done.stderr.splitlines())) == (4, 2)
+
+
+def test_a_rejected_key_ends_a_delete_at_once(tmp_path: Path) -> None:
+    """There is no point in trying the other files."""
+    server = ServerProcess(tmp_path, key="another-key").start()
+    try:
+        environ = {"KRIXIK_API_KEY": "no-such-key"}
+        options = ["--api-url", server.url, "-p", PIPELINE, UNKNOWN, UNKNOWN]
+        done = CliRunner(env=environ).invoke(cli, ["delete", *options])
+    finally:
+        server.stop()
+    assert (done.exit_code, len(done.stderr.splitlines())) == (3, 1)
+
+
+def test_what_is_pending_is_told_and_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`follow` prints pending jobs last, writes the token and leaves with 6."""
+    job = JobRef(request_id=UNKNOWN, pipeline="books")
+    result = WaitResult([JobOutcome(request_id=UNKNOWN, state="pending", job=job)], timed_out=True)
+
+    async def waiting(_: object) -> WaitResult:
+        return result
+
+    with pytest.raises(click.exceptions.Exit) as left:
+        asyncio.run(follow(Printer(as_json=False), waiting, 1, tmp_path / "token"))
+    told = capsys.readouterr()
+    assert (left.value.exit_code, told.out) == (6, f"{UNKNOWN}  pending\n")
+    assert (tmp_path / "token").read_text(encoding="utf-8") == result.resume_token
+
+
+def test_a_pipeline_of_vectors_is_searched_by_meaning(filled: Shelf) -> None:
+    """The last module says how; this one has no files, so the answer is empty."""
+    chain = "meaning=parser,text-embedder,vector-db"
+    (said,) = filled.json("search", "-p", chain, "-k", "2", "harbour")
+    assert (said["items"], said["status_code"]) == ([], 200)
+
+
+def test_deleting_what_is_there_leaves_with_0(folder: Path, tmp_path: Path) -> None:
+    options = ["--local", str(tmp_path / "data"), "-p", PIPELINE, "--json"]
+    sent = CliRunner().invoke(cli, ["process", *options, str(folder / "a.txt")])
+    file_id = json.loads(sent.stdout)["file_id"]
+    done = CliRunner().invoke(cli, ["delete", *options, file_id])
+    assert (done.exit_code, json.loads(done.stdout)["status_code"]) == (0, 200)

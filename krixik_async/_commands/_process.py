@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Iterator
-from glob import iglob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,9 @@ def _paths(given: str) -> Iterator[str]:
     if not _is_many(given):
         yield given
         return
-    found = Path(given).iterdir() if Path(given).is_dir() else map(Path, iglob(given))
+    # A pattern may be of any depth and need not be below the working folder: glob, not Path.glob.
+    named = glob.iglob(given, recursive=True)  # noqa: PTH207
+    found = Path(given).iterdir() if Path(given).is_dir() else map(Path, named)
     yield from sorted(str(path) for path in found if path.is_file() and path.name[:1] != ".")
 
 
@@ -138,7 +140,7 @@ async def _process(connection: Connection, pipeline: Pipeline, wanted: Wanted) -
 
 def _value(outcome: BulkOutcome) -> JSON:
     return {
-        "input": str(outcome.input.local_file_path),
+        "input": _path(outcome.input),
         "state": outcome.state,
         "request_id": outcome.request_id,
         "file_id": outcome.file_id,
@@ -152,9 +154,14 @@ def _value(outcome: BulkOutcome) -> JSON:
 
 def _line(outcome: BulkOutcome) -> str:
     saved = " -> " + ", ".join(map(str, outcome.saved)) if outcome.saved else ""
-    why = f": {outcome.error}" if outcome.error else ""
+    why = f"  {outcome.error}" if outcome.error else ""
     ids = f"  {outcome.file_id}" if outcome.file_id else ""
-    return f"{outcome.input.local_file_path}  {outcome.state}{ids}{saved}{why}"
+    return f"{_path(outcome.input)}  {outcome.state}{ids}{saved}{why}"
+
+
+def _path(file: FileInput) -> str:
+    # A command line gives no bytes and no open files.
+    return str(file.local_file_path)
 
 
 async def _try(connection: Connection, pipeline: Pipeline, wanted: Wanted) -> list[KrixikError]:
@@ -164,7 +171,7 @@ async def _try(connection: Connection, pipeline: Pipeline, wanted: Wanted) -> li
     failed: list[KrixikError] = []
     session, chain = pipeline._session, pipeline.module_chain
     for file in wanted.inputs():
-        path = file.local_file_path
+        path = _path(file)
         given = _sending.GivenFile(
             local_file_path=path, file_name=file.file_name, **wanted.arguments()
         )
@@ -176,7 +183,7 @@ async def _try(connection: Connection, pipeline: Pipeline, wanted: Wanted) -> li
             continue
         size = await shipment.source.size(session.offload)
         request: JSON = json.loads(encode(shipment.request))
-        said: JSON = {"input": str(path), "bytes": size, "request": request}
+        said: JSON = {"input": path, "bytes": size, "request": request}
         place = shipment.request.symbolic_directory_path.rstrip("/")
         name = "(a generated name)" if shipment.fresh_name else shipment.request.file_name
         connection.printer.result(said, [f"{path}  {size} bytes -> {place}/{name}"])
