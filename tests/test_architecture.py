@@ -125,6 +125,7 @@ IMPORTERS: dict[str, set[str]] = {
     "time": {"_clock", "_selectors"},  # _selectors parses time stamps with it
     "dotenv": {"_config"},
     "trio": {"_tasks"},
+    "fcntl": {"_transport"},
     "sqlite3": {"server", "server.runners"},
     "starlette": {"server"},
     "uvicorn": {"server"},
