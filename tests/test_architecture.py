@@ -137,6 +137,7 @@ IMPORTERS: dict[str, set[str]] = {
     "dotenv": {"_config"},
     "trio": {"_tasks", "testing"},
     "sqlite3": {"_journal", "server", "server.runners"},
+    "fcntl": {"_transport"},
     "starlette": {"server"},
     "uvicorn": {"server"},
     "nltk": {"server.runners"},
