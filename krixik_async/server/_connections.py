@@ -55,11 +55,20 @@ class BoundedConnection(H11Protocol):
             return
         app: Any = self.app
 
-        async def with_hang_up(scope: Message, receive: Receive, send: Send) -> None:
-            scope["extensions"] = {HANG_UP: transport.close}
-            await app(scope, receive, send)
+        async def within_bounds(scope: Message, receive: Receive, send: Send) -> None:
+            async def send_or_let_go(message: Message) -> None:
+                try:
+                    await send(message)
+                except h11.LocalProtocolError:
+                    # The client broke the protocol in the middle of its request: nobody is owed
+                    # an answer, and the log no traceback. One turn, and uvicorn knows.
+                    transport.abort()
+                    await asyncio.sleep(0)
 
-        self.app = with_hang_up
+            scope["extensions"] = {HANG_UP: transport.close}
+            await app(scope, receive, send_or_let_go)
+
+        self.app = within_bounds
         self._expect_request()
 
     def data_received(self, data: bytes) -> None:
@@ -71,6 +80,13 @@ class BoundedConnection(H11Protocol):
         if self.conn.their_state not in _BEING_READ or self._is_between_requests():
             _stop(self._reading)
             self._reading = None
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP; in the middle of another answer there is no way but to close."""
+        try:
+            super().send_400_response(msg)
+        except h11.LocalProtocolError:
+            self.transport.abort()
 
     def _is_between_requests(self) -> bool:
         return self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]

@@ -153,7 +153,7 @@ def _serve_on(listener: socket.socket, app: Starlette, ready: Callable[[], objec
         http=BoundedConnection,
         lifespan="off",
         log_config=None,
-        log_level="warning",
+        log_level="error",  # what a client does wrong is answered, not logged
         loop="asyncio",
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
