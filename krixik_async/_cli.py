@@ -48,6 +48,13 @@ def cli() -> None:
     help="Folder of model weights: DIR/<model>/, or a Hugging Face cache.",
 )
 @click.option(
+    "--simulate",
+    default="",
+    metavar="MODULE[,MODULE...]",
+    help="For tests and demos: let these modules (or: all) put out a placeholder, computing "
+    "nothing.",
+)
+@click.option(
     "--min-module-seconds",
     type=float,
     default=0.0,
@@ -68,6 +75,7 @@ def serve(
     data_dir: Path,
     api_keys: tuple[str, ...],
     model_dir: Path | None,
+    simulate: str,
     min_module_seconds: float,
     ticket_seconds: float,
 ) -> None:
@@ -92,6 +100,7 @@ def serve(
             data_dir=data_dir,
             api_keys=api_keys,
             model_dir=model_dir,
+            simulate=[name.strip() for name in simulate.split(",") if name.strip()],
             min_module_seconds=min_module_seconds,
             ticket_seconds=ticket_seconds,
         )

@@ -121,6 +121,8 @@ class Krixik(Account):
         cls,
         data_dir: str | os.PathLike[str] | None = None,
         *,
+        model_dir: str | os.PathLike[str] | None = None,
+        simulate: Iterable[str] = (),
         min_module_seconds: float = 0.0,
         clock: Clock | None = None,
         offload: Offload | None = None,
@@ -131,15 +133,22 @@ class Krixik(Account):
 
         Without `data_dir` everything lives in a temporary folder that goes with the client; with
         it the files last, and a second opener of the same folder gets a clear error.
-        `min_module_seconds` makes each module take at least that long, for trying out waits.
-        Raises MissingExtra without `pip install "krixik-async[server]"`.
+        `model_dir` is where model weights are (`<model_dir>/<model>/`, or a Hugging Face cache).
+        For tests and demos: the modules named in `simulate` put out a well-formed placeholder
+        instead of computing, and `min_module_seconds` makes each take at least that long. Raises
+        InvalidArgument for a name that is no module, and MissingExtra without
+        `pip install "krixik-async[server]"`.
         """
         from krixik_async.server import ServerSettings, create_app
 
         if data_dir is not None and not isinstance(data_dir, str | os.PathLike):
             raise InvalidArgumentType(f"data_dir is {kind_of(data_dir)} but must be a path or None")
         server = ServerSettings(
-            data_dir=data_dir, api_keys=(LOCAL_KEY,), min_module_seconds=min_module_seconds
+            data_dir=data_dir,
+            api_keys=(LOCAL_KEY,),
+            model_dir=model_dir,
+            simulate=simulate,
+            min_module_seconds=min_module_seconds,
         )
         app = create_app(server, clock=clock, offload=offload, compute=offload)
         return cls(

@@ -97,8 +97,8 @@ def status(request_id: str, record: Record) -> Answer:
         failure = {
             "process_id": record.process_id,
             "failure_module": record.failure_module,
-            # The service has no such key; its client hands the object on as it is.
-            "failure_message": record.failure,
+            # The service has no such key; its clients hand on what they are given.
+            "message": record.failure,
         }
     else:
         flags = {record.label(i): i < record.modules_done for i in range(len(record.chain))}
@@ -214,7 +214,7 @@ def no_output_ever(request_id: str, record: Record) -> Answer:
     """Say that processing failed, so that there is no output."""
     message = (
         f"FAILURE: processing of file_id {record.file_id} failed at {record.failure_module}: "
-        "it has no output"
+        f"{record.failure}"
     )
     return _about_file(400, request_id, record.pipeline, message)
 
@@ -339,15 +339,13 @@ def _queried(request_id: str, items: Sequence[JSON], matched: int, warnings: lis
 
 
 def _searched(record: Record, results: list[JSON], counted: str) -> JSON:
-    data = record.modules_data.get(labels(len(record.chain))[-1])
-    about = data.get(record.chain[-1]) if isinstance(data, dict) else None
     return {
         "file_id": record.file_id,
         "file_metadata": {
             "file_name": record.file_name,
             "symbolic_directory_path": record.symbolic_directory_path,
             "file_tags": [dict(tag) for tag in record.file_tags],
-            counted: about.get(counted, 0) if isinstance(about, dict) else 0,
+            counted: record.about(len(record.chain) - 1).get(counted, 0),
             "created_at": utc(record.created_at),
             "last_updated": utc(record.last_updated),
         },

@@ -94,7 +94,11 @@ class Engine:
         position = record.modules_done
         temporary = self._store.temporary_path(record)
         request = self._store.module_request(
-            record, position, temporary, model_dir=self._settings.model_dir
+            record,
+            position,
+            temporary,
+            model_dir=self._settings.model_dir,
+            simulated=record.chain[position] in self._settings.simulate,
         )
         outcome = await self._run(record, request)
         rest = started + self._settings.min_module_seconds - self._clock.now()

@@ -57,7 +57,6 @@ from krixik_async.server._selection import only_ids
 from krixik_async.server._settings import ServerSettings
 from krixik_async.server._store import Store
 from krixik_async.server._uploads import Signer
-from krixik_async.server.runners import missing
 
 
 @attrs.frozen
@@ -252,10 +251,6 @@ def _new_record(call: Call, *, ends_at: float) -> Record:
             "pipeline_output_process_keys are not those of the chain: "
             f"{json.dumps(output_process_keys(chain))}"
         )
-    for module in chain:
-        lack = missing(module)
-        if lack is not None:
-            raise InvalidArgument(lack)
     return Record(
         file_id=new_id(),
         process_id=call.request_id,

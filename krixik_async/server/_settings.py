@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
 
+from krixik_async._catalogue import MODULES, nearest
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
 
 # The life of a record without an upload; as the hosted service's, seen 2026-11.
 TICKET_SECONDS = 60.0
+EVERY_MODULE = "all"
 
 
 def _positive(_: object, field: attrs.Attribute[float], value: object) -> None:
@@ -48,6 +51,24 @@ def _workers(_: object, __: object, workers: object) -> None:
         raise InvalidArgument(f"workers is {workers!r} but must be a whole number of 1 or more")
 
 
+def _modules(names: Iterable[str]) -> tuple[str, ...]:
+    """Give the modules that are named, in the catalogue's order."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise InvalidArgumentType(
+            f"simulate is {names!r} but must be a list of module names, such as ['caption']"
+        )
+    asked = list(names)
+    if EVERY_MODULE in asked:
+        return tuple(MODULES)
+    for name in asked:
+        if name not in MODULES:
+            raise InvalidArgument(
+                f"simulate names {name!r}, which is no module.{nearest(str(name), MODULES)} "
+                f"There are: {', '.join(MODULES)}, and {EVERY_MODULE} for all of them"
+            )
+    return tuple(name for name in MODULES if name in asked)
+
+
 @attrs.frozen(kw_only=True)
 class ServerSettings:
     """Hold a server's settings.
@@ -55,9 +76,12 @@ class ServerSettings:
     `data_dir` is made if it is missing; one server at a time may use it; None means a temporary
     folder that goes with the server. Each of `api_keys` is an account of its own. `workers` is
     how many files are processed at a time. `link_seconds` is the life of a download link.
-    `model_dir` is a folder of model weights, `<model_dir>/<model>/`, or a Hugging Face cache. For
-    tests and demos, `min_module_seconds` makes each module take at least that long and
-    `ticket_seconds` sets the life of a record without an upload.
+    `model_dir` is a folder of model weights, `<model_dir>/<model>/`, or a Hugging Face cache.
+
+    For tests and demos, `simulate` names modules that put out a well-formed placeholder instead of
+    computing anything ("all" names every one; a file's metadata says "simulated": true of them),
+    `min_module_seconds` makes each module take at least that long and `ticket_seconds` sets the
+    life of a record without an upload.
 
     Raises InvalidArgument or InvalidArgumentType for values that cannot work.
     """
@@ -69,3 +93,4 @@ class ServerSettings:
     workers: int = attrs.field(default=2, validator=_workers)
     link_seconds: float = attrs.field(default=3600.0, validator=_positive)
     model_dir: Path | None = attrs.field(default=None, converter=attrs.converters.optional(Path))
+    simulate: tuple[str, ...] = attrs.field(default=(), converter=_modules)

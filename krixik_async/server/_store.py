@@ -190,7 +190,13 @@ class Store:
         return self._files / record.file_id / (f"module_{position}" if position else "input")
 
     def module_request(
-        self, record: Record, position: int, destination: Path, *, model_dir: Path | None
+        self,
+        record: Record,
+        position: int,
+        destination: Path,
+        *,
+        model_dir: Path | None,
+        simulated: bool,
     ) -> RunRequest:
         """Give what the module at a position from 0 is asked to do."""
         module = MODULES[record.chain[position]]
@@ -204,6 +210,7 @@ class Store:
             destination=destination,
             input_key=before,
             model_dir=model_dir,
+            simulated=simulated,
         )
 
     def output_path(self, record: Record) -> Path:

@@ -46,3 +46,6 @@ class RunRequest:
 
     model_dir: Path | None = None
     """Where the server's owner keeps model weights, if that was said."""
+
+    simulated: bool = False
+    """Whether a placeholder was asked for instead of the module's real output."""
