@@ -141,7 +141,7 @@ IMPORTERS: dict[str, set[str]] = {
 
 #: what only some rooms may say, as the end of a dotted name: name -> rooms
 SPEAKERS: dict[str, set[str]] = {
-    "os.environ": {"_config"},
+    "os.environ": {"_config", "server"},  # server writes what its workers' libraries read
     "os.getenv": set(),
     "time.time": {"_clock"},
     "time.monotonic": {"_clock"},

@@ -65,6 +65,12 @@ def refused(request_id: str, reason: str, *, status_code: int = 400) -> Answer:
     )
 
 
+def busy(request_id: str, waiting: int) -> Answer:
+    """Take no more files for now; words and status are ours."""
+    message = f"TOO MANY REQUESTS: {waiting} files wait to be processed, try again later"
+    return Answer(429, {"request_id": request_id, "message": message, "warnings": []})
+
+
 def broken(request_id: str) -> Answer:
     """Admit a fault of the server; its log has the rest."""
     return Answer(500, {"request_id": request_id, "message": "FAILURE: internal server error"})

@@ -120,6 +120,9 @@ class Service:
 
     async def _submit(self, call: Call) -> Answer:
         now = self._clock.wall()
+        most = self._settings.max_waiting
+        if await self._store.waiting(most) == most:
+            return answers.busy(call.request_id, most)
         record = _new_record(call, ends_at=now + self._settings.ticket_seconds)
         refusal = await self._store.add(record, now)
         if refusal == "other_chain":
