@@ -293,13 +293,36 @@ def hits(
 
     `matched` is the number of files the query means, before max_files.
     """
-    items = [_searched(record, results) for record, results in found if results]
+    items = [_searched(record, results, "num_lines") for record, results in found if results]
     without: list[JSON] = [record.file_id for record, results in found if not results]
     said = list(warnings)
     if without:
         said.append({NO_RESULTS: without})
     if stop_words:
         said.append({STOP_WORDS: list(stop_words)})
+    return _queried(request_id, items, matched, said)
+
+
+def near(
+    request_id: str,
+    found: Sequence[tuple[Record, list[JSON] | None]],
+    *,
+    matched: int,
+    warnings: Sequence[JSON],
+) -> Answer:
+    """Give nearest snippets by file: every file has some, unless it is gone by now (None).
+
+    `matched` is the number of files the query means, before max_files.
+    """
+    items = [
+        _searched(record, results, "num_vectors")
+        for record, results in found
+        if results is not None
+    ]
+    return _queried(request_id, items, matched, list(warnings))
+
+
+def _queried(request_id: str, items: Sequence[JSON], matched: int, warnings: list[JSON]) -> Answer:
     if not matched:
         message = NO_FILES
     elif len(items) == matched:
@@ -310,20 +333,19 @@ def hits(
             "input query arguments."
         )
     return Answer(
-        200, {"request_id": request_id, "message": message, "warnings": said, "items": list(items)}
+        200,
+        {"request_id": request_id, "message": message, "warnings": warnings, "items": list(items)},
     )
 
 
-def _searched(record: Record, results: list[JSON]) -> JSON:
-    data = record.modules_data.get(labels(len(record.chain))[-1])
-    about = data.get(record.chain[-1]) if isinstance(data, dict) else None
+def _searched(record: Record, results: list[JSON], counted: str) -> JSON:
     return {
         "file_id": record.file_id,
         "file_metadata": {
             "file_name": record.file_name,
             "symbolic_directory_path": record.symbolic_directory_path,
             "file_tags": [dict(tag) for tag in record.file_tags],
-            "num_lines": about.get("num_lines", 0) if isinstance(about, dict) else 0,
+            counted: record.about(len(record.chain) - 1).get(counted, 0),
             "created_at": utc(record.created_at),
             "last_updated": utc(record.last_updated),
         },

@@ -29,6 +29,7 @@ from krixik_async.server._answers import Answer
 from krixik_async.server._bucket import OUTPUT_PATH, UPLOAD_PATH, Bucket
 from krixik_async.server._engine import Engine
 from krixik_async.server._records import account_of, new_id
+from krixik_async.server._searching import Searching
 from krixik_async.server._service import Service
 from krixik_async.server._settings import ServerSettings
 from krixik_async.server._store import open_store
@@ -133,11 +134,13 @@ def build(
     clock: Clock | None = None,
     offload: Offload | None = None,
     compute: Offload | None = None,
+    search: Offload | None = None,
 ) -> Starlette:
     """Put the app together; see `krixik_async.server.create_app`."""
     the_clock = clock or LoopClock()
     the_offload = offload or ThreadOffload()
     the_compute = compute or ThreadOffload(settings.workers)
+    the_search = search or compute or ThreadOffload(1)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -147,7 +150,8 @@ def build(
             try:
                 signer = Signer(store.secret)
                 bucket = Bucket(store, signer, engine, the_clock, the_offload)
-                service = Service(settings, store, signer, bucket, the_clock, the_offload)
+                searching = Searching(settings, store, the_clock, the_offload, the_search)
+                service = Service(settings, store, signer, bucket, the_clock, searching)
                 app.state.running = Running(service, bucket)
                 await engine.start()
                 yield

@@ -92,19 +92,13 @@ class Engine:
         """Run one module; give the record as it is then, None if it has ended meanwhile."""
         started = self._clock.now()
         position = record.modules_done
-        module = MODULES[record.chain[position]]
-        before = MODULES[record.chain[position - 1]].key_out if position else module.key_in
-        chosen = record.modules[f"module_{position + 1}"]
         temporary = self._store.temporary_path(record)
-        request = RunRequest(
-            module=module.name,
-            model=chosen["model"],
-            params=chosen["params"],
-            source=self._store.input_path(record),
-            destination=temporary,
-            input_key=before,
+        request = self._store.module_request(
+            record,
+            position,
+            temporary,
             model_dir=self._settings.model_dir,
-            simulated=module.name in self._settings.simulate,
+            simulated=record.chain[position] in self._settings.simulate,
         )
         outcome = await self._run(record, request)
         rest = started + self._settings.min_module_seconds - self._clock.now()

@@ -22,11 +22,13 @@ from typing import Any, BinaryIO, Literal, TypeAlias, TypeVar
 import anyio
 import attrs
 
+from krixik_async._catalogue import MODULES
 from krixik_async._errors import InvalidArgument
 from krixik_async._offload import Offload
 from krixik_async._reply import JSON
 from krixik_async.server._database import Database, Refusal, open_database
 from krixik_async.server._records import Record, new_id
+from krixik_async.server.runners import RunRequest
 
 T = TypeVar("T")
 Accepted: TypeAlias = Literal["stored", "repeated", "other", "gone"]
@@ -183,10 +185,33 @@ class Store:
         await self._call(self._database.change, file_id, now, decide)
         return accepted
 
-    def input_path(self, record: Record) -> Path:
-        """Give where the input of the next module is."""
-        done = record.modules_done
-        return self._files / record.file_id / (f"module_{done}" if done else "input")
+    def input_path(self, record: Record, position: int = 0) -> Path:
+        """Give where the input of the module at a position from 0 is."""
+        return self._files / record.file_id / (f"module_{position}" if position else "input")
+
+    def module_request(
+        self,
+        record: Record,
+        position: int,
+        destination: Path,
+        *,
+        model_dir: Path | None,
+        simulated: bool,
+    ) -> RunRequest:
+        """Give what the module at a position from 0 is asked to do."""
+        module = MODULES[record.chain[position]]
+        before = MODULES[record.chain[position - 1]].key_out if position else module.key_in
+        chosen = record.modules[record.label(position).partition(".")[0]]
+        return RunRequest(
+            module=module.name,
+            model=chosen["model"],
+            params=chosen["params"],
+            source=self.input_path(record, position),
+            destination=destination,
+            input_key=before,
+            model_dir=model_dir,
+            simulated=simulated,
+        )
 
     def output_path(self, record: Record) -> Path:
         """Give where the output of the whole chain is, once it is complete."""
