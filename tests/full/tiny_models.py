@@ -189,7 +189,7 @@ def vit_gpt2(folder: Path, *, says: str = "cat") -> Path:
                 eos_token_id=2,
                 add_cross_attention=True,
                 is_decoder=True,
-            )  # fmt: skip
+            )
         ),
     )
     final = model.decoder.transformer
@@ -312,13 +312,12 @@ def sentence_encoder(folder: Path, kind: str) -> Path:
         config = transformers.DistilBertConfig(**common, **small)
         transformers.DistilBertModel(config).save_pretrained(folder)
     elif kind == "mpnet":
-        transformers.MPNetModel(transformers.MPNetConfig(**common, **_ATTENTION)).save_pretrained(
-            folder
-        )
+        common["max_position_embeddings"] += 2  # it counts positions from 2
+        config = transformers.MPNetConfig(**common, **_ATTENTION)
+        transformers.MPNetModel(config).save_pretrained(folder)
     else:
-        transformers.BertModel(transformers.BertConfig(**common, **_ATTENTION)).save_pretrained(
-            folder
-        )
+        config = transformers.BertConfig(**common, **_ATTENTION)
+        transformers.BertModel(config).save_pretrained(folder)
     return folder
 
 

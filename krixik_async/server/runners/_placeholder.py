@@ -18,13 +18,12 @@ from types import MappingProxyType
 
 from krixik_async.server.runners._entries import read_entries, write_entries
 from krixik_async.server.runners._keyword_db import CountedLines, write_rows
-from krixik_async.server.runners._request import RunnerError, RunRequest
+from krixik_async.server.runners._request import RunRequest
+from krixik_async.server.runners._text_embedder import read_texts
 from krixik_async.server.runners._vector_files import Vector, read_npy, write_index, write_npy
 
 __all__ = ["run", "vector_of"]
 
-# The hosted service fails at "more than some 100,000" (its client's tests, 2026-11).
-_MOST_SNIPPETS = 100_000
 _WIDTH = 384
 _WIDTHS: Mapping[str, int] = MappingProxyType(
     {"all-mpnet-base-v2": 768, "msmarco-distilbert-dot-v5": 768}
@@ -127,11 +126,7 @@ def _keyword_db(request: RunRequest) -> dict[str, object]:
 
 
 def _text_embedder(request: RunRequest) -> dict[str, object]:
-    texts = [entry.text for entry in read_entries(request)]
-    if not 1 <= len(texts) <= _MOST_SNIPPETS:
-        raise RunnerError(
-            f"the input has {len(texts)} snippets, but 1 to {_MOST_SNIPPETS} can be embedded"
-        )
+    texts = read_texts(request)
     shape = (len(texts), _WIDTHS.get(request.model, _WIDTH))
     write_npy(request.destination, shape, (vector_of(text, request.model) for text in texts))
     return {"num_vectors": len(texts)}

@@ -48,11 +48,15 @@ def load_transformer(folder: Path, *classes: str) -> tuple[Foreign, ...]:
     Nothing is fetched, and no code that a folder may hold is run.
 
     Raises:
-        RunnerError: the files are not those of such a model.
+        RunnerError: the files are not those of such a model, or an extra is not installed.
     """
-    import torch
-    import transformers
-
+    try:
+        import torch
+        import transformers
+    except ModuleNotFoundError as error:
+        raise RunnerError(
+            f"this model needs {error.name}: pip install 'krixik-async[hub]'"
+        ) from error
     torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()

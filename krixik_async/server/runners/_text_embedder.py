@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["ENCODERS", "Encoder", "embed_query", "run"]
+__all__ = ["ENCODERS", "Encoder", "embed_query", "read_texts", "run"]
 
 ENCODERS: Mapping[str, str] = MappingProxyType(
     {
         "all-MiniLM-L12-v2": "krixik_async.server.runners._bert",
         "all-MiniLM-L6-v2": "krixik_async.server.runners._bert",
+        "all-mpnet-base-v2": "krixik_async.server.runners._transformer_encoder",
+        "msmarco-distilbert-dot-v5": "krixik_async.server.runners._transformer_encoder",
         "multi-qa-MiniLM-L6-cos-v1": "krixik_async.server.runners._bert",
     }
 )
@@ -61,11 +63,7 @@ def run(request: RunRequest) -> dict[str, object]:
     """
     import numpy as np
 
-    texts = [entry.text for entry in read_entries(request)]
-    if not 1 <= len(texts) <= MAX_SNIPPETS:
-        raise RunnerError(
-            f"the input has {len(texts)} snippets, but 1 to {MAX_SNIPPETS} can be embedded"
-        )
+    texts = read_texts(request)
     quantize = request.params.get("quantize", True) is True
     encoder = _encoder(request.model, weights_of(request), quantize=quantize)
     vectors = np.lib.format.open_memmap(
@@ -75,6 +73,20 @@ def run(request: RunRequest) -> dict[str, object]:
         vectors[start : start + _TEXTS] = encoder.embed(texts[start : start + _TEXTS])
     vectors.flush()
     return {"num_vectors": len(texts)}
+
+
+def read_texts(request: RunRequest) -> list[str]:
+    """Give the texts to embed.
+
+    Raises:
+        RunnerError: there is nothing to embed, or more than can be, or no text.
+    """
+    texts = [entry.text for entry in read_entries(request)]
+    if not 1 <= len(texts) <= MAX_SNIPPETS:
+        raise RunnerError(
+            f"the input has {len(texts)} snippets, but 1 to {MAX_SNIPPETS} can be embedded"
+        )
+    return texts
 
 
 def embed_query(query: str, request: RunRequest) -> NDArray[np.float32]:
