@@ -44,6 +44,11 @@ def cli() -> None:
     help="Key of an account; repeat it for more. Without one, a key is made up and shown.",
 )
 @click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="How many files are processed at a time.  [default: one for each processor]",
+)
+@click.option(
     "--model-dir",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder of model weights: DIR/<model>/, or a Hugging Face cache.",
@@ -82,6 +87,7 @@ def serve(
     port: int,
     data_dir: Path,
     api_keys: tuple[str, ...],
+    workers: int | None,
     model_dir: Path | None,
     simulate: str,
     min_module_seconds: float,
@@ -109,6 +115,7 @@ def serve(
         settings = ServerSettings(
             data_dir=data_dir,
             api_keys=api_keys,
+            **({} if workers is None else {"workers": workers}),
             model_dir=model_dir,
             simulate=[name.strip() for name in simulate.split(",") if name.strip()],
             min_module_seconds=min_module_seconds,

@@ -76,9 +76,9 @@ def test_the_model_folder_wins_then_the_package_then_the_cache(tmp_path: Path, h
 
 
 def test_the_model_folder_may_be_a_cache(tmp_path: Path) -> None:
-    snapshot = cached(tmp_path / "models", "openai/whisper-tiny")
-    assert locate("whisper-tiny", tmp_path / "models") == snapshot
-    assert locate("whisper-base", tmp_path / "models") is None
+    snapshot = cached(tmp_path / "models", "microsoft/git-base")
+    assert locate("git-base", tmp_path / "models") == snapshot
+    assert locate("bart-large-cnn", tmp_path / "models") is None
 
 
 def test_a_folder_without_a_config_is_no_model(tmp_path: Path) -> None:
@@ -115,9 +115,9 @@ def test_weights_that_are_there_are_given(tmp_path: Path) -> None:
             ),
         ),
         (
-            "whisper-tiny",
+            "git-base",
             Path("/models"),
-            "hf download openai/whisper-tiny --local-dir /models/whisper-tiny",
+            "hf download microsoft/git-base --local-dir /models/git-base",
         ),
     ],
 )

@@ -93,11 +93,13 @@ async def test_an_output_over_the_limit_fails_at_the_last_module(
         larger = await api.process(chain=CHAIN)
         assert (await failure(api, larger)) is None
         status = (await api.status(ticket["request_id"], pipeline="parsed")).json()
-    where = {"process_id": ticket["request_id"], "failure_module": "module_1.parser"}
-    said = (
-        f"process {ticket['request_id']} failed at module_1.parser: "
-        "the output has 232 bytes, the limit is 200"
-    )
+    why = "the output has 232 bytes, the limit is 200"
+    where = {
+        "process_id": ticket["request_id"],
+        "failure_module": "module_1.parser",
+        "message": why,
+    }
+    said = f"process {ticket['request_id']} failed at module_1.parser: {why}"
     assert status["failure_status"] == (where if failed else None)
     assert caplog.messages == ([said] if failed else [])
 

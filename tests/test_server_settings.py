@@ -16,7 +16,7 @@ def test_defaults_are_the_documented_ones_and_the_keys_stay_out_of_the_repr() ->
     settings = ServerSettings(data_dir="x", api_keys=("secret-key",))
     assert repr(settings) == (
         "ServerSettings(data_dir=PosixPath('x'), min_module_seconds=0.0, ticket_seconds=60.0, "
-        "workers=2, link_seconds=3600.0, model_dir=None)"
+        "workers=2, link_seconds=3600.0, model_dir=None, simulate=())"
     )
 
 

@@ -173,7 +173,7 @@ def build(
                 searching = Searching(settings, store, the_clock, the_offload, the_search)
                 service = Service(settings, store, signer, bucket, the_clock, searching)
                 app.state.running = Running(service, bucket, store)
-                await engine.start()
+                engine.start()
                 yield
             finally:
                 with anyio.CancelScope(shield=True):

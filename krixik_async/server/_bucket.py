@@ -263,7 +263,7 @@ class Bucket:
         finally:
             await intake.discard()
         if file_id is not None:
-            self._engine.add(file_id)
+            self._engine.wake()
 
     def output_url(self, base_url: str, record: Record, *, link_seconds: float) -> str:
         """Give a link to a complete file's output, good for so long."""

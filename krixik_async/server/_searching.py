@@ -7,7 +7,6 @@ for files that are being processed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +83,14 @@ class Searching:
             raise InvalidArgument(
                 "semantic search is for pipelines that end with 'text-embedder', 'vector-db'"
             )
-        _check_runnable(chain[-2:])
         selection = await self.select(account, asked)
         searchable = [record for record in selection.records if can_semantic_search(record.chain)]
         chosen = searchable[: asked.max_files]
         files = [self._indexed(record) for record in chosen]
+        if not all(file.simulated for file in files):
+            _check_runnable(chain[-1])
+        if not all(file.embedded.simulated for file in files):
+            _check_runnable(chain[-2])
         try:
             found: list[list[Any] | None] = await self._search(
                 search_vectors, asked.query, files, asked.k
@@ -106,16 +108,19 @@ class Searching:
         position = len(record.chain) - 2
         index = self._store.output_path(record)
         embedded = self._store.module_request(
-            record, position, index, model_dir=self._settings.model_dir
+            record,
+            position,
+            index,
+            model_dir=self._settings.model_dir,
+            simulated=record.simulated(position),
         )
-        return Indexed(embedded=embedded, index=index)
+        return Indexed(embedded, index, simulated=record.simulated(position + 1))
 
 
-def _check_runnable(modules: Sequence[str]) -> None:
-    for module in modules:
-        lack = missing(module)
-        if lack is not None:
-            raise InvalidArgument(lack)
+def _check_runnable(module: str) -> None:
+    lack = missing(module)
+    if lack is not None:
+        raise InvalidArgument(lack)
 
 
 def _search_all(paths: list[Path], query: str) -> list[list[JSON]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,9 +47,15 @@ def _keys(_: object, __: object, keys: tuple[str, ...]) -> None:
             )
 
 
-def _workers(_: object, __: object, workers: object) -> None:
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise InvalidArgument(f"workers is {workers!r} but must be a whole number of 1 or more")
+def _whole(_: object, field: attrs.Attribute[int], value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidArgument(f"{field.name} is {value!r} but must be a whole number of 1 or more")
+
+
+def _processors() -> int:
+    """Give how many processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _modules(names: Iterable[str]) -> tuple[str, ...]:
@@ -75,7 +82,8 @@ class ServerSettings:
 
     `data_dir` is made if it is missing; one server at a time may use it; None means a temporary
     folder that goes with the server. Each of `api_keys` is an account of its own. `workers` is
-    how many files are processed at a time. `link_seconds` is the life of a download link.
+    how many files are processed at a time, by default one for each processor. While `max_waiting`
+    files are unfinished no more are taken (429). `link_seconds` is the life of a download link.
     `model_dir` is a folder of model weights, `<model_dir>/<model>/`, or a Hugging Face cache.
 
     For tests and demos, `simulate` names modules that put out a well-formed placeholder instead of
@@ -90,7 +98,8 @@ class ServerSettings:
     api_keys: tuple[str, ...] = attrs.field(repr=False, validator=_keys)
     min_module_seconds: float = attrs.field(default=0.0, validator=_not_negative)
     ticket_seconds: float = attrs.field(default=TICKET_SECONDS, validator=_positive)
-    workers: int = attrs.field(default=2, validator=_workers)
+    workers: int = attrs.field(factory=_processors, validator=_whole)
+    max_waiting: int = attrs.field(default=10_000, validator=_whole)
     link_seconds: float = attrs.field(default=3600.0, validator=_positive)
     model_dir: Path | None = attrs.field(default=None, converter=attrs.converters.optional(Path))
     simulate: tuple[str, ...] = attrs.field(default=(), converter=_modules)

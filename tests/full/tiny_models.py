@@ -189,7 +189,7 @@ def vit_gpt2(folder: Path, *, says: str = "cat") -> Path:
                 eos_token_id=2,
                 add_cross_attention=True,
                 is_decoder=True,
-            )  # fmt: skip
+            )
         ),
     )
     final = model.decoder.transformer

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from attrs import frozen
 
+from krixik_async.server.runners import _vector_files
 from krixik_async.server.runners._entries import read_entries
+from krixik_async.server.runners._placeholder import vector_of
 from krixik_async.server.runners._request import RunnerError, RunRequest
 from krixik_async.server.runners._text_embedder import embed_query
 from krixik_async.server.runners._vector_db import nearest
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 __all__ = ["Indexed", "search"]
 
@@ -30,6 +28,9 @@ class Indexed:
     index: Path
     """What vector-db wrote; its rows are the snippets."""
 
+    simulated: bool = False
+    """Whether that was a placeholder: it is then read without FAISS, which need not be there."""
+
 
 def search(query: str, files: Sequence[Indexed], k: int) -> list[list[dict[str, object]] | None]:
     """Give at most `k` `{"snippet", "line_numbers", "distance"}` a file, the nearest first.
@@ -40,18 +41,30 @@ def search(query: str, files: Sequence[Indexed], k: int) -> list[list[dict[str, 
     Raises:
         RunnerError: an embedder's weights are not on this machine.
     """
-    vectors: dict[str, NDArray[np.float32]] = {}
+    vectors: dict[tuple[str, bool], Any] = {}
     for file in files:
-        if file.embedded.model not in vectors:
-            vectors[file.embedded.model] = embed_query(query, file.embedded)
-    return [_search_one(file, vectors[file.embedded.model], k) for file in files]
+        asked = file.embedded
+        kind = (asked.model, asked.simulated)
+        if kind not in vectors:
+            simulated = asked.simulated
+            vectors[kind] = (
+                vector_of(query, asked.model) if simulated else embed_query(query, asked)
+            )
+    return [
+        _search_one(file, vectors[file.embedded.model, file.embedded.simulated], k)
+        for file in files
+    ]
 
 
 def _search_one(
-    file: Indexed, vector: NDArray[np.float32], k: int
+    file: Indexed,
+    vector: Any,  # noqa: ANN401 - an array, or a list where nothing but placeholders is there
+    k: int,
 ) -> list[dict[str, object]] | None:
+    look: Callable[..., list[tuple[int, float]]]
+    look = _vector_files.nearest if file.simulated else nearest
     try:
-        found = nearest(file.index, vector, k)
+        found = look(file.index, vector, k)
         entries = read_entries(file.embedded)
     except (RunnerError, OSError):
         # Deleted since it was chosen: as if it had been a moment earlier.
