@@ -32,7 +32,6 @@ from krixik_async._results import WaitResult, read_token
 from krixik_async._selectors import MAX_FILES
 from krixik_async._session import Session
 from krixik_async._tasks import TaskSet
-from krixik_async._transport import InProcessTransport, Transport, TransportSettings
 from krixik_async._validation import kind_of
 from krixik_async._waiting import AsCompleted, OnUpdate, Poll, ReturnWhen
 
@@ -78,6 +77,9 @@ class Krixik(Account):
         rng: random.Random | None = None,
         **settings: Unpack[Settings],
     ) -> None:
+        # Here and not above: httpx comes with it, which is a third of all that is imported.
+        from krixik_async._transport import Transport, TransportSettings
+
         _check_http(http_client, http_transport)
         self._config = make_config(api_key, api_url, settings)
         clock = LoopClock() if clock is None else clock
@@ -134,6 +136,7 @@ class Krixik(Account):
         `min_module_seconds` makes each module take at least that long, for trying out waits.
         Raises MissingExtra without `pip install "krixik-async[server]"`.
         """
+        from krixik_async._transport import InProcessTransport
         from krixik_async.server import ServerSettings, create_app
 
         if data_dir is not None and not isinstance(data_dir, str | os.PathLike):

@@ -19,8 +19,9 @@ from krixik_async._errors import (
     ServerError,
     UploadInterrupted,
 )
+from krixik_async._sources import BytesSource
 from krixik_async._tasks import TaskSet
-from krixik_async._transport import BytesSource, InProcessTransport, TransportStatistics
+from krixik_async._transport import InProcessTransport, TransportStatistics
 from tests.transport_world import STATUS, SUBMIT, read_text, ticket_for, transport_to
 
 pytestmark = pytest.mark.anyio

@@ -24,6 +24,7 @@ from krixik_async._errors import (
 )
 from krixik_async._offload import Offload
 from krixik_async._reply import Reply
+from krixik_async._sources import UploadSource
 from krixik_async._tasks import TaskSet
 from krixik_async._transport._answers import save_or_follow, signed_url
 from krixik_async._transport._download import Saving
@@ -33,7 +34,7 @@ from krixik_async._transport._permits import Permits
 from krixik_async._transport._posting import read_whole, timeouts
 from krixik_async._transport._retry import MayRepeat, Retries, may_repeat_download
 from krixik_async._transport._seam import Target
-from krixik_async._transport._upload import UploadBody, UploadSource
+from krixik_async._transport._upload import UploadBody
 from krixik_async._version import __version__
 
 T = TypeVar("T")
