@@ -6,6 +6,7 @@ The house, from the ground up; a room uses only the rooms above it in this list:
     _models _tree _catalogue _wire              the protocol, without I/O
     _validation _selectors _config _description the rules for what callers pass
     _arguments _paging                          ... and for how they pass and read it
+    _sources _conversion                        what a file is read from
     _submit _policy _polling                    exchanges and schedules, without I/O
     _results _waiting                           what a wait is and gives back
     _transport                                  the only room that talks HTTP
@@ -14,75 +15,82 @@ The house, from the ground up; a room uses only the rooms above it in this list:
     _job _files _shelving _searching _pipeline  what callers hold
     _account _client
     server _cli                                 the embedded server, the command line
+
+A name is loaded when it is asked for; `import krixik_async` by itself takes a few milliseconds.
 """
 
-from krixik_async._bulk import BulkOutcome, BulkStream, FileInput
-from krixik_async._client import Krixik
-from krixik_async._errors import (
-    AnswerLost,
-    AuthenticationError,
-    ClientClosed,
-    ConnectFailed,
-    DownloadInterrupted,
-    DownloadRejected,
-    FileChanged,
-    FileRecordNotFound,
-    InvalidArgument,
-    InvalidArgumentType,
-    JobError,
-    JobsFailed,
-    JournalDamaged,
-    JournalError,
-    JournalMismatch,
-    KrixikError,
-    MissingExtra,
-    NotFinished,
-    ProcessFailed,
-    RateLimited,
-    RequestNotFound,
-    RequestRejected,
-    RequestVanished,
-    SaveFailed,
-    ServerError,
-    ServiceError,
-    SubmitUncertain,
-    TransportError,
-    UnexpectedReply,
-    UploadInterrupted,
-    UploadRejected,
-    WaitTimeout,
-)
-from krixik_async._job import Job
-from krixik_async._models import (
-    CapResult,
-    DeleteResult,
-    FailureStatus,
-    FileRecord,
-    GlobalHit,
-    GlobalSearchResult,
-    JobOutcome,
-    JobRef,
-    KeywordHit,
-    KeywordItem,
-    KeywordSearchResult,
-    ListResult,
-    Output,
-    ProcessStatus,
-    ResetResult,
-    SearchedFile,
-    SemanticHit,
-    SemanticItem,
-    SemanticSearchResult,
-    UpdateResult,
-)
-from krixik_async._paging import Pager
-from krixik_async._pipeline import Pipeline
-from krixik_async._policy import wait_sqrt
-from krixik_async._reply import Reply
-from krixik_async._results import WaitResult
-from krixik_async._tree import Tree
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from krixik_async._version import __version__
-from krixik_async._waiting import AsCompleted
+
+if TYPE_CHECKING:
+    from krixik_async._bulk import BulkOutcome, BulkStream, FileInput
+    from krixik_async._client import Krixik
+    from krixik_async._errors import (
+        AnswerLost,
+        AuthenticationError,
+        ClientClosed,
+        ConnectFailed,
+        DownloadInterrupted,
+        DownloadRejected,
+        FileChanged,
+        FileRecordNotFound,
+        InvalidArgument,
+        InvalidArgumentType,
+        JobError,
+        JobsFailed,
+        JournalDamaged,
+        JournalError,
+        JournalMismatch,
+        KrixikError,
+        MissingExtra,
+        NotFinished,
+        ProcessFailed,
+        RateLimited,
+        RequestNotFound,
+        RequestRejected,
+        RequestVanished,
+        SaveFailed,
+        ServerError,
+        ServiceError,
+        SubmitUncertain,
+        TransportError,
+        UnexpectedReply,
+        UploadInterrupted,
+        UploadRejected,
+        WaitTimeout,
+    )
+    from krixik_async._job import Job
+    from krixik_async._models import (
+        CapResult,
+        DeleteResult,
+        FailureStatus,
+        FileRecord,
+        GlobalHit,
+        GlobalSearchResult,
+        JobOutcome,
+        JobRef,
+        KeywordHit,
+        KeywordItem,
+        KeywordSearchResult,
+        ListResult,
+        Output,
+        ProcessStatus,
+        ResetResult,
+        SearchedFile,
+        SemanticHit,
+        SemanticItem,
+        SemanticSearchResult,
+        UpdateResult,
+    )
+    from krixik_async._paging import Pager
+    from krixik_async._pipeline import Pipeline
+    from krixik_async._policy import wait_sqrt
+    from krixik_async._reply import Reply
+    from krixik_async._results import WaitResult
+    from krixik_async._tree import Tree
+    from krixik_async._waiting import AsCompleted
 
 __all__ = [
     "AnswerLost",
@@ -151,3 +159,34 @@ __all__ = [
     "__version__",
     "wait_sqrt",
 ]
+
+if not TYPE_CHECKING:  # or a type checker would believe any name to be here
+    # From the ground up: what is loaded on the way to a name is what its room needs anyway.
+    _HOMES = (
+        "_errors",
+        "_reply",
+        "_models",
+        "_tree",
+        "_policy",
+        "_results",
+        "_waiting",
+        "_paging",
+        "_bulk",
+        "_job",
+        "_pipeline",
+        "_client",
+    )
+
+    def __getattr__(name: str) -> object:
+        """Load a public name at its first use (PEP 562)."""
+        if name in __all__:
+            for home in _HOMES:
+                found = vars(import_module(f"{__name__}.{home}"))
+                if name in found:
+                    globals()[name] = found[name]
+                    return found[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """Name what is here and what would be loaded."""
+        return sorted({*globals(), *__all__})

@@ -33,7 +33,6 @@ from krixik_async._results import WaitResult, read_token
 from krixik_async._selectors import MAX_FILES
 from krixik_async._session import Session
 from krixik_async._tasks import TaskSet
-from krixik_async._transport import InProcessTransport, Transport, TransportSettings
 from krixik_async._validation import kind_of
 from krixik_async._waiting import AsCompleted, OnUpdate, Poll, ReturnWhen
 
@@ -82,6 +81,9 @@ class Krixik(Account):
         rng: random.Random | None = None,
         **settings: Unpack[Settings],
     ) -> None:
+        # Here and not above: httpx comes with it, which is a third of all that is imported.
+        from krixik_async._transport import Transport, TransportSettings
+
         _check_http(http_client, http_transport)
         self._config = Config(api_key=api_key, api_url=api_url, **settings)
         clock = LoopClock() if clock is None else clock
@@ -144,6 +146,7 @@ class Krixik(Account):
         lets calls go wrong as a `krixik_async.testing.FaultPlan` says. Raises InvalidArgument for
         a name that is no module, and MissingExtra without `pip install "krixik-async[server]"`.
         """
+        from krixik_async._transport import InProcessTransport
         from krixik_async.server import ServerSettings, create_app
 
         if data_dir is not None and not isinstance(data_dir, str | os.PathLike):

@@ -17,6 +17,7 @@ from krixik_async._errors import InvalidArgument, InvalidArgumentType, KrixikErr
 from krixik_async._models import JobRef
 from krixik_async._offload import Offload
 from krixik_async._session import Session
+from krixik_async._sources import BytesSource, FileSource, PathSource, UploadSource
 from krixik_async._submit import (
     AskTicket,
     Exchange,
@@ -29,7 +30,6 @@ from krixik_async._submit import (
     resume,
     submit,
 )
-from krixik_async._transport import BytesSource, FileSource, PathSource, UploadSource
 from krixik_async._wire import Submit, Ticket, read_ticket
 
 LocalFile: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -15,8 +16,10 @@ from krixik_async._offload import Offload
 from krixik_async._polling import Scheduler
 from krixik_async._reply import Reply
 from krixik_async._tasks import TaskSet
-from krixik_async._transport import Transport
 from krixik_async._waiting import Waiter
+
+if TYPE_CHECKING:
+    from krixik_async._transport import Transport
 
 
 @attrs.frozen(eq=False)

@@ -41,9 +41,10 @@ ROOMS: dict[str, set[str]] = {
     # the rules for what callers pass
     "_validation": {"_catalogue", "_errors"},
     "_selectors": {"_catalogue", "_errors", "_models", "_reply", "_validation"},
-    "_config": {"_errors"},
+    "_config": {"_catalogue", "_errors"},
     "_arguments": {"_catalogue", "_errors"},
-    "_conversion": {"_errors", "_offload", "_transport"},
+    "_conversion": {"_errors", "_offload", "_sources", "_transport"},
+    "_sources": {"_errors", "_offload"},
     "_description": {"_catalogue", "_errors", "_reply"},
     "_paging": {"_errors", "_models", "_reply", "_selectors"},
     # exchanges and schedules, without I/O
@@ -57,7 +58,7 @@ ROOMS: dict[str, set[str]] = {
     },
     # the only room that talks HTTP
     "_transport": {
-        "_clock", "_errors", "_offload", "_reply", "_tasks", "_version", "_wire",
+        "_clock", "_errors", "_offload", "_reply", "_sources", "_tasks", "_version", "_wire",
     },
     # short flows over it
     "_session": {
@@ -65,9 +66,8 @@ ROOMS: dict[str, set[str]] = {
         "_transport", "_waiting", "_wire",
     },
     "_sending": {
-        "_catalogue", "_conversion", "_errors", "_models", "_offload", "_session", "_submit",
-        "_transport",
-        "_validation", "_wire",
+        "_catalogue", "_conversion", "_errors", "_models", "_offload", "_session", "_sources",
+        "_submit", "_validation", "_wire",
     },
     "_fetching": {"_errors", "_models", "_reply", "_session", "_validation", "_wire"},
     # many files, each step written down
