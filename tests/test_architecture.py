@@ -41,9 +41,9 @@ ROOMS: dict[str, set[str]] = {
     # the rules for what callers pass
     "_validation": {"_catalogue", "_errors"},
     "_selectors": {"_catalogue", "_errors", "_models", "_reply", "_validation"},
-    "_config": {"_catalogue", "_errors"},
+    "_config": {"_errors"},
     "_arguments": {"_catalogue", "_errors"},
-    "_conversion": {"_errors", "_offload", "_sources", "_transport"},
+    "_conversion": {"_errors", "_offload", "_sources"},
     "_sources": {"_errors", "_offload"},
     "_description": {"_catalogue", "_errors", "_reply"},
     "_paging": {"_errors", "_models", "_reply", "_selectors"},
@@ -115,7 +115,7 @@ ROOMS: dict[str, set[str]] = {
     "server.runners": set(),
     "server": {
         "_catalogue", "_clock", "_errors", "_offload", "_reply", "_selectors", "_tasks",
-        "_validation", "_wire", "server.runners",
+        "_validation", "_version", "_wire", "server.runners",
     },
     # tools for the tests of users; the client knows nothing of them
     "testing": {"_client", "_clock", "_offload", "server"},
