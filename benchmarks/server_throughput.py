@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -87,7 +87,7 @@ async def milliseconds(folder: Path) -> list[float]:
             await pipeline.process(local_file_path=path, file_name=f"{number}.txt")
             for number in range(50)
         ]
-        asked = [
+        asked: list[Callable[[], Awaitable[object]]] = [
             lambda: pipeline.process_status(request_id=jobs[0].request_id),
             lambda: pipeline.list(symbolic_directory_paths=["/*"]),
             lambda: pipeline.show_tree(),

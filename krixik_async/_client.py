@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import warnings
@@ -10,13 +11,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
 import anyio
-import attrs
 
 from krixik_async import _wire
 from krixik_async._account import Account
 from krixik_async._arguments import names_checked
 from krixik_async._clock import Clock, LoopClock
-from krixik_async._config import Config, Settings, read_credentials
+from krixik_async._config import Config, Options, Settings, read_credentials
 from krixik_async._errors import (
     AuthenticationError,
     FileRecordNotFound,
@@ -31,7 +31,7 @@ from krixik_async._pipeline import Pipeline
 from krixik_async._polling import Scheduler
 from krixik_async._results import WaitResult, read_token
 from krixik_async._selectors import MAX_FILES
-from krixik_async._session import Session
+from krixik_async._session import Session, transport_settings
 from krixik_async._tasks import TaskSet
 from krixik_async._validation import kind_of
 from krixik_async._waiting import AsCompleted, OnUpdate, Poll, ReturnWhen
@@ -67,7 +67,8 @@ class Krixik(Account):
     opened in one task and closed in another. Raises InvalidArgument for settings out of range.
     """
 
-    _closed = False
+    # Of a copy that `with_options` made: keeps what it was made of from being collected.
+    _origin: Self | None = None
 
     def __init__(
         self,
@@ -82,17 +83,17 @@ class Krixik(Account):
         **settings: Unpack[Settings],
     ) -> None:
         # Here and not above: httpx comes with it, which is a third of all that is imported.
-        from krixik_async._transport import Transport, TransportSettings
+        from krixik_async._transport import Transport
 
         _check_http(http_client, http_transport)
-        self._config = Config(api_key=api_key, api_url=api_url, **settings)
+        config = Config(api_key=api_key, api_url=api_url, **settings)
         clock = LoopClock() if clock is None else clock
         offload = ThreadOffload() if offload is None else offload
         # Seeded by the system: retries of many processes must not march in step.
         rng = random.Random() if rng is None else rng
         tasks = TaskSet()
         transport = Transport(
-            TransportSettings(**attrs.asdict(self._config)),
+            transport_settings(config),
             clock=clock,
             offload=offload,
             rng=rng,
@@ -100,8 +101,8 @@ class Krixik(Account):
             http_client=http_client,
             http_transport=http_transport,
         )
-        scheduler = Scheduler(clock=clock, tasks=tasks, max_looks=self._config.max_in_flight)
-        self._session = Session(transport, scheduler, tasks, clock, offload, rng)
+        scheduler = Scheduler(clock=clock, tasks=tasks, max_looks=config.max_in_flight)
+        self._session = Session(transport, scheduler, tasks, clock, offload, rng, config)
 
     @classmethod
     def from_env(
@@ -111,16 +112,31 @@ class Krixik(Account):
         api_url: str | None = None,
         environ: Mapping[str, str] | None = None,
         dotenv_path: str | os.PathLike[str] | None = None,
+        http_client: httpx.AsyncClient | None = None,
+        http_transport: httpx.AsyncBaseTransport | None = None,
+        clock: Clock | None = None,
+        offload: Offload | None = None,
+        rng: random.Random | None = None,
         **settings: Unpack[Settings],
     ) -> Self:
         """Make a client of KRIXIK_API_KEY and KRIXIK_API_URL.
 
         Looked up in this order: argument, KRIXIK_*, MY_* (MY_API_KEY, MY_API_URL), and the same
         names in `.env` in the working folder. `environ` and `dotenv_path` stand in for the
-        process's own. Raises InvalidArgument naming the variables if one is found nowhere.
+        process's own; the rest as in `Krixik`. Raises InvalidArgument naming the variables if one
+        is found nowhere.
         """
         key, url = read_credentials(api_key, api_url, environ=environ, dotenv_path=dotenv_path)
-        return cls(api_key=key, api_url=url, **settings)
+        return cls(
+            api_key=key,
+            api_url=url,
+            http_client=http_client,
+            http_transport=http_transport,
+            clock=clock,
+            offload=offload,
+            rng=rng,
+            **settings,
+        )
 
     @classmethod
     def local(
@@ -188,12 +204,13 @@ class Krixik(Account):
         Jobs on the service go on; waits of this client raise ClientClosed. Safe to call from a
         cancelled task and from another task than the one that opened the client.
         """
-        self._closed = True
         await self._opened.aclose()
 
     def __del__(self) -> None:
         session = self._session
-        if session is not None and not self._closed and session.transport.statistics.requests:
+        if session is None or self._origin is not None or session.transport.closed:
+            return
+        if session.transport.statistics.requests:
             warnings.warn(
                 f"{self!r} was dropped open: use `async with` or `await krixik.aclose()`",
                 ResourceWarning,
@@ -202,8 +219,22 @@ class Krixik(Account):
             )
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "open"
-        return f"<Krixik {self._config.api_url} ({state})>"
+        session = self._opened
+        state = "closed" if session.transport.closed else "open"
+        return f"<Krixik {session.config.api_url} ({state})>"
+
+    def with_options(self, **options: Unpack[Options]) -> Self:
+        """Give a light copy whose calls, and whose pipelines' calls, have other limits.
+
+        `attempts`, `attempt_timeout_s`, `connect_timeout_s`, `backoff_s` and `backoff_cap_s` as in
+        `Krixik`; `headers` are sent with each call besides the protocol's own. What is not given
+        stays as it is here. The copy shares connections, limits over all requests and waits with
+        this client; closing either closes both. Raises InvalidArgument for a value out of range.
+        """
+        other = copy.copy(self)
+        other._session = self._opened.with_options(options)
+        other._origin = self
+        return other
 
     # --- calls -------------------------------------------------------------------------------
 
@@ -291,7 +322,7 @@ class Krixik(Account):
             raise InvalidArgumentType(
                 f"pipeline is {kind_of(pipeline)} but must be a Pipeline, as create_pipeline gives"
             )
-        if pipeline._session is not self._session:
+        if not pipeline._session.shares_with(self._opened):
             raise InvalidArgument(
                 f"pipeline {pipeline.name!r} was made by another client, perhaps of another "
                 "account: nothing was deleted; call reset_pipeline of the client that made it"

@@ -96,7 +96,7 @@ def ref_of(job: Job | JobRef, session: Session) -> JobRef:
     """Give the reference. Refuses a `Job` of another client, whose account may be another."""
     if isinstance(job, JobRef):
         return job
-    if job.pipeline._session is not session:
+    if not job.pipeline._session.shares_with(session):
         raise InvalidArgument(
             f"job {job.request_id} was sent by another client, perhaps of another account: wait "
             "with that one, or pass job.ref if the account is the same"

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Protocol, TypeAlias, TypeGuard
 import attrs
 
 from krixik_async import _catalogue, _conversion, _validation
+from krixik_async._contents import content_check
 from krixik_async._errors import InvalidArgument, InvalidArgumentType, KrixikError
 from krixik_async._models import JobRef
 from krixik_async._offload import Offload
@@ -198,7 +199,7 @@ async def _check_content(
     try:
         size = await source.size(offload)
         _validation.check_size(size, chain, what=what)
-        check = _content_check(chain, what)
+        check = content_check(chain, what)
         # Read even where nothing is checked: that it can be read is found out before it is sent.
         async with aclosing(source.chunks(offload)) as pieces:
             async for piece in pieces:
@@ -216,18 +217,6 @@ def _unreadable(what: str, error: OSError | ValueError) -> InvalidArgument:
     # ValueError: a path with a zero character in it.
     reason = getattr(error, "strerror", None) or str(error)
     return InvalidArgument(f"{what} cannot be read: {reason}")
-
-
-def _content_check(
-    chain: Sequence[str], what: str
-) -> _validation.TextCheck | _validation.JsonCheck | None:
-    match _catalogue.input_format(chain):
-        case "text":
-            return _validation.TextCheck(what)
-        case "json":
-            return _validation.JsonCheck(what)
-        case _:
-            return None
 
 
 def _name_maker(extension: str, rng: random.Random) -> Callable[[], str]:

@@ -10,6 +10,7 @@ import attrs
 from krixik_async import _wire
 from krixik_async._catalogue import labels
 from krixik_async._clock import Clock
+from krixik_async._config import Config, Options
 from krixik_async._errors import ClientClosed, KrixikError
 from krixik_async._models import JobRef, ProcessStatus
 from krixik_async._offload import Offload
@@ -19,7 +20,16 @@ from krixik_async._tasks import TaskSet
 from krixik_async._waiting import Waiter
 
 if TYPE_CHECKING:
-    from krixik_async._transport import Transport
+    from krixik_async._transport import Transport, TransportSettings
+
+
+def transport_settings(config: Config) -> TransportSettings:
+    """Give what the transport needs to know of a client's settings."""
+    from krixik_async._transport import TransportSettings
+
+    return TransportSettings(
+        **{field.name: getattr(config, field.name) for field in attrs.fields(Config)}
+    )
 
 
 @attrs.frozen(eq=False)
@@ -32,6 +42,20 @@ class Session:
     clock: Clock
     offload: Offload
     rng: random.Random
+    config: Config = attrs.field(repr=False)
+
+    def with_options(self, options: Options) -> Session:
+        """Give one that shares everything with this and sends by other settings.
+
+        Raises InvalidArgument, InvalidArgumentType for a value out of range.
+        """
+        config = attrs.evolve(self.config, **options)
+        transport = self.transport.with_settings(transport_settings(config))
+        return attrs.evolve(self, transport=transport, config=config)
+
+    def shares_with(self, other: Session) -> bool:
+        """Tell whether both are of one client."""
+        return self.tasks is other.tasks
 
     @property
     def waiter(self) -> Waiter:

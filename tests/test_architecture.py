@@ -41,6 +41,7 @@ ROOMS: dict[str, set[str]] = {
     # the rules for what callers pass
     "_validation": {"_catalogue", "_errors"},
     "_selectors": {"_catalogue", "_errors", "_models", "_reply", "_validation"},
+    "_contents": {"_catalogue", "_errors"},
     "_config": {"_errors"},
     "_arguments": {"_catalogue", "_errors"},
     "_conversion": {"_errors", "_offload", "_sources"},
@@ -62,12 +63,12 @@ ROOMS: dict[str, set[str]] = {
     },
     # short flows over it
     "_session": {
-        "_catalogue", "_clock", "_errors", "_models", "_offload", "_polling", "_reply", "_tasks",
-        "_transport", "_waiting", "_wire",
+        "_catalogue", "_clock", "_config", "_errors", "_models", "_offload", "_polling", "_reply",
+        "_tasks", "_transport", "_waiting", "_wire",
     },
     "_sending": {
-        "_catalogue", "_conversion", "_errors", "_models", "_offload", "_session", "_sources",
-        "_submit", "_validation", "_wire",
+        "_catalogue", "_contents", "_conversion", "_errors", "_models", "_offload", "_session",
+        "_sources", "_submit", "_transport", "_validation", "_wire",
     },
     "_fetching": {"_errors", "_models", "_reply", "_session", "_validation", "_wire"},
     # many files, each step written down
@@ -82,8 +83,8 @@ ROOMS: dict[str, set[str]] = {
         "_validation", "_waiting", "_wire",
     },
     "_files": {
-        "_arguments", "_catalogue", "_errors", "_fetching", "_models", "_paging", "_reply",
-        "_selectors", "_session", "_validation", "_wire",
+        "_arguments", "_catalogue", "_config", "_errors", "_fetching", "_models", "_paging",
+        "_reply", "_selectors", "_session", "_validation", "_wire",
     },
     "_shelving": {
         "_arguments", "_errors", "_files", "_models", "_reply", "_selectors", "_tree",

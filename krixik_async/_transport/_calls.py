@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -65,6 +66,7 @@ class TransportSettings:
     backoff_s: float = 0.5
     backoff_cap_s: float = 30.0
     attempt_timeout_s: float | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
 
 class Transport:
@@ -100,15 +102,29 @@ class Transport:
             rng=rng,
             on_retry=self._exchanges.count_retry,
         )
-        self._headers = httpx.Headers(
-            {
-                **_AGENT,
-                "Accept-Encoding": "gzip, deflate",
-                "Content-Type": _wire.CONTENT_TYPE,
-                _wire.KEY_HEADER: settings.api_key,
-            }
-        )
+        self._headers = _headers(settings)
         self._targets: dict[str, Target] = {}
+
+    def with_settings(self, settings: TransportSettings) -> Transport:
+        """Give one that shares everything with this and sends by other settings.
+
+        What bounds all requests together, `max_in_flight` and `rate_limit`, stays as it is here.
+        """
+        other = copy.copy(self)
+        other._settings = settings
+        other._headers = _headers(settings)
+        other._targets = {}
+        other._retries = self._retries.with_limits(
+            attempts=settings.attempts,
+            backoff_s=settings.backoff_s,
+            backoff_cap_s=settings.backoff_cap_s,
+        )
+        return other
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether `aclose()` was called, here or on one that shares with this."""
+        return self._exchanges.closed
 
     @property
     def statistics(self) -> TransportStatistics:
@@ -265,6 +281,18 @@ class Transport:
 
 async def _read(response: httpx.Response, attempt: Streamed[Reply]) -> Reply:
     return await read_whole(response, attempt.name)
+
+
+def _headers(settings: TransportSettings) -> httpx.Headers:
+    return httpx.Headers(
+        {
+            **_AGENT,
+            **settings.headers,
+            "Accept-Encoding": "gzip, deflate",
+            "Content-Type": _wire.CONTENT_TYPE,
+            _wire.KEY_HEADER: settings.api_key,
+        }
+    )
 
 
 def _parse(url: str) -> httpx.URL:
