@@ -25,6 +25,7 @@ from krixik_async._wire import (
     PROCESS_NOT_FOUND,
     STATUS_FOUND,
     UPDATED,
+    FetchOutput,
 )
 from krixik_async.server._records import Record
 
@@ -140,16 +141,19 @@ def _about_file(status_code: int, request_id: str, pipeline: str, message: str) 
     return Answer(status_code, body)
 
 
-def _about_output(request_id: str, record: Record, message: str, outputs: JSON) -> Answer:
+def _about_output(
+    status_code: int, request_id: str, asked: FetchOutput, message: str, outputs: JSON
+) -> Answer:
     body: dict[str, JSON] = {
-        "pipeline": record.pipeline,
+        "pipeline": asked.pipeline,
         "request_id": request_id,
-        "file_id": record.file_id,
+        "file_id": asked.file_id,
         "message": message,
         "warnings": [],
+        # In refusals, too: without this key the official client returns None, and no message.
         "process_output": outputs,
     }
-    return Answer(200, body)
+    return Answer(status_code, body)
 
 
 def file_not_found(request_id: str, pipeline: str, file_id: str) -> Answer:
@@ -204,25 +208,27 @@ def cap(request_id: str) -> Answer:
     return Answer(200, {"request_id": request_id, "message": message, "warnings": []})
 
 
-def output(request_id: str, record: Record, url: str) -> Answer:
+def output(request_id: str, asked: FetchOutput, record: Record, url: str) -> Answer:
     """Give the link to a finished file's output."""
     message = f"SUCCESS - output fetched for file_id {record.file_id}."
     link: JSON = {"url": url, "extension": record.output_extension}
-    return _about_output(request_id, record, message, [link])
+    return _about_output(200, request_id, asked, message, [link])
 
 
-def no_output_yet(request_id: str, record: Record) -> Answer:
+def no_output_yet(request_id: str, asked: FetchOutput) -> Answer:
     """Say that the output is still being made; a 200, as the service's."""
-    return _about_output(request_id, record, NOT_FINISHED, None)
+    return _about_output(200, request_id, asked, NOT_FINISHED, None)
 
 
-def no_output_ever(request_id: str, record: Record) -> Answer:
-    """Say that processing failed, so that there is no output."""
-    message = (
-        f"FAILURE: processing of file_id {record.file_id} failed at {record.failure_module}: "
-        f"{record.failure}"
-    )
-    return _about_file(400, request_id, record.pipeline, message)
+def no_output_ever(request_id: str, asked: FetchOutput, record: Record | None) -> Answer:
+    """Say that there is no such file, or that processing it failed."""
+    message = FILE_NOT_FOUND.format(asked.file_id)
+    if record is not None:
+        message = (
+            f"FAILURE: file_id {record.file_id} has no output: processing it failed at "
+            f"{record.failure_module}: {record.failure}"
+        )
+    return _about_output(400, request_id, asked, message, None)
 
 
 def files(

@@ -156,17 +156,16 @@ class Service:
         return record if record is not None and record.pipeline == asked.pipeline else None
 
     async def _fetch_output(self, call: Call) -> Answer:
+        asked: FetchOutput = call.asked
         record = await self._file(call)
-        if record is None:
-            return answers.file_not_found(call.request_id, call.asked.pipeline, call.asked.file_id)
+        if record is None or record.state == "failed":
+            return answers.no_output_ever(call.request_id, asked, record)
         if not record.finished:
-            return answers.no_output_yet(call.request_id, record)
-        if record.state == "failed":
-            return answers.no_output_ever(call.request_id, record)
+            return answers.no_output_yet(call.request_id, asked)
         url = self._bucket.output_url(
             call.base_url, record, link_seconds=self._settings.link_seconds
         )
-        return answers.output(call.request_id, record, url)
+        return answers.output(call.request_id, asked, record, url)
 
     async def _delete(self, call: Call) -> Answer:
         record = await self._file(call)

@@ -344,7 +344,9 @@ def test_too_many_snippets_fail_in_text_embedder_and_not_at_once(results: dict[A
     assert failure["process_id"] == said["process"]["request_id"]
     assert failure["failure_module"] == "module_2.text-embedder"
     assert "100097 snippets" in failure["message"]
-    assert said["fetch_output"]["status_code"] == 400
+    fetched = said["fetch_output"]
+    assert (fetched["status_code"], fetched["process_output"]) == (400, None)
+    assert "has no output: processing it failed at module_2.text-embedder" in fetched["message"]
     assert said["list"]["items"] == []
     assert "failed at module" in said["raised"]
     assert "module_2.text-embedder" in said["raised"]
