@@ -1,4 +1,4 @@
-"""How many small files does the embedded server process a second, and does it answer meanwhile?
+"""Small files that the embedded server processes a second, and how fast it answers meanwhile.
 
     make bench-server                (or: python benchmarks/server_throughput.py)
 
@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -87,10 +87,10 @@ async def milliseconds(folder: Path) -> list[float]:
             await pipeline.process(local_file_path=path, file_name=f"{number}.txt")
             for number in range(50)
         ]
-        asked = [
+        asked: list[Callable[[], Awaitable[object]]] = [
             lambda: pipeline.process_status(request_id=jobs[0].request_id),
             lambda: pipeline.list(symbolic_directory_paths=["/*"]),
-            lambda: pipeline.show_tree(),
+            pipeline.show_tree,
         ]
         taken = []
         for number in range(CALLS):

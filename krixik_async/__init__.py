@@ -5,15 +5,18 @@ The house, from the ground up; a room uses only the rooms above it in this list:
     _errors _reply _clock _offload _tasks       the ground: values, time, threads, tasks
     _models _tree _catalogue _wire              the protocol, without I/O
     _validation _selectors _config _description the rules for what callers pass
+    _arguments _paging                          ... and for how they pass and read it
     _submit _policy _polling                    exchanges and schedules, without I/O
     _results _waiting                           what a wait is and gives back
     _transport                                  the only room that talks HTTP
     _session _sending _fetching                 short flows over it
+    _journal _bulk                              many files, each step written down
     _job _files _shelving _searching _pipeline  what callers hold
     _account _client
     server _cli                                 the embedded server, the command line
 """
 
+from krixik_async._bulk import BulkOutcome, BulkStream, FileInput
 from krixik_async._client import Krixik
 from krixik_async._errors import (
     AnswerLost,
@@ -28,6 +31,9 @@ from krixik_async._errors import (
     InvalidArgumentType,
     JobError,
     JobsFailed,
+    JournalDamaged,
+    JournalError,
+    JournalMismatch,
     KrixikError,
     MissingExtra,
     NotFinished,
@@ -69,6 +75,7 @@ from krixik_async._models import (
     SemanticSearchResult,
     UpdateResult,
 )
+from krixik_async._paging import Pager
 from krixik_async._pipeline import Pipeline
 from krixik_async._policy import wait_sqrt
 from krixik_async._reply import Reply
@@ -81,6 +88,8 @@ __all__ = [
     "AnswerLost",
     "AsCompleted",
     "AuthenticationError",
+    "BulkOutcome",
+    "BulkStream",
     "CapResult",
     "ClientClosed",
     "ConnectFailed",
@@ -89,6 +98,7 @@ __all__ = [
     "DownloadRejected",
     "FailureStatus",
     "FileChanged",
+    "FileInput",
     "FileRecord",
     "FileRecordNotFound",
     "GlobalHit",
@@ -100,6 +110,9 @@ __all__ = [
     "JobOutcome",
     "JobRef",
     "JobsFailed",
+    "JournalDamaged",
+    "JournalError",
+    "JournalMismatch",
     "KeywordHit",
     "KeywordItem",
     "KeywordSearchResult",
@@ -109,6 +122,7 @@ __all__ = [
     "MissingExtra",
     "NotFinished",
     "Output",
+    "Pager",
     "Pipeline",
     "ProcessFailed",
     "ProcessStatus",

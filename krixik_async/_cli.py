@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from krixik_async._commands import COMMANDS
 from krixik_async._version import __version__
 
 
@@ -74,6 +75,13 @@ def cli() -> None:
     metavar="S",
     help="For tests and demos: life of a record whose file is not uploaded.",
 )
+@click.option(
+    "--faults",
+    "faults_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="PLAN.JSON",
+    help="For tests: let calls go wrong as this fault plan says.",
+)
 def serve(
     host: str,
     port: int,
@@ -84,6 +92,7 @@ def serve(
     simulate: str,
     min_module_seconds: float,
     ticket_seconds: float,
+    faults_file: Path | None,
 ) -> None:
     """Run the embedded Krixik-compatible server until Ctrl-C.
 
@@ -91,6 +100,7 @@ def serve(
     Records and files survive a restart with the same --data-dir.
     """
     from krixik_async.server import ServerSettings
+    from krixik_async.server._plan import FaultPlan
     from krixik_async.server._serving import CannotServe
     from krixik_async.server._serving import serve as serve_until_stopped
 
@@ -111,13 +121,20 @@ def serve(
             min_module_seconds=min_module_seconds,
             ticket_seconds=ticket_seconds,
         )
+        faults = None if faults_file is None else FaultPlan.from_json(faults_file.read_bytes())
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    except OSError as error:
+        raise click.UsageError(f"{faults_file} cannot be read: {error.strerror}") from error
     try:
-        serve_until_stopped(settings, host=host, port=port, ready=_announce)
+        serve_until_stopped(settings, host=host, port=port, ready=_announce, faults=faults)
     except CannotServe as error:
         raise click.ClickException(error.message) from error
 
 
 def _announce(url: str) -> None:
     click.echo(f"krixik-async server ready on {url}")
+
+
+for command in COMMANDS:
+    cli.add_command(command)

@@ -14,8 +14,9 @@ import attrs
 
 from krixik_async import _wire
 from krixik_async._account import Account
+from krixik_async._arguments import names_checked
 from krixik_async._clock import Clock, LoopClock
-from krixik_async._config import Settings, make_config, read_credentials
+from krixik_async._config import Config, Settings, read_credentials
 from krixik_async._errors import (
     AuthenticationError,
     FileRecordNotFound,
@@ -39,6 +40,8 @@ from krixik_async._waiting import AsCompleted, OnUpdate, Poll, ReturnWhen
 if TYPE_CHECKING:
     import httpx
 
+    from krixik_async.server._plan import FaultPlan
+
 # How many deletions of a reset are in flight.
 RESET_AT_A_TIME = 16
 # The embedded server in process: any key would do, and nothing is listening at the address.
@@ -46,6 +49,7 @@ LOCAL_KEY = "00000000-0000-4000-8000-000000000000"
 LOCAL_URL = "http://krixik.local"
 
 
+@names_checked
 class Krixik(Account):
     """Be one account's connection to Krixik: an async context manager that makes pipelines.
 
@@ -79,7 +83,7 @@ class Krixik(Account):
         **settings: Unpack[Settings],
     ) -> None:
         _check_http(http_client, http_transport)
-        self._config = make_config(api_key, api_url, settings)
+        self._config = Config(api_key=api_key, api_url=api_url, **settings)
         clock = LoopClock() if clock is None else clock
         offload = ThreadOffload() if offload is None else offload
         # Seeded by the system: retries of many processes must not march in step.
@@ -124,6 +128,7 @@ class Krixik(Account):
         model_dir: str | os.PathLike[str] | None = None,
         simulate: Iterable[str] = (),
         min_module_seconds: float = 0.0,
+        faults: FaultPlan | None = None,
         clock: Clock | None = None,
         offload: Offload | None = None,
         rng: random.Random | None = None,
@@ -135,9 +140,9 @@ class Krixik(Account):
         it the files last, and a second opener of the same folder gets a clear error.
         `model_dir` is where model weights are (`<model_dir>/<model>/`, or a Hugging Face cache).
         For tests and demos: the modules named in `simulate` put out a well-formed placeholder
-        instead of computing, and `min_module_seconds` makes each take at least that long. Raises
-        InvalidArgument for a name that is no module, and MissingExtra without
-        `pip install "krixik-async[server]"`.
+        instead of computing, `min_module_seconds` makes each take at least that long, and `faults`
+        lets calls go wrong as a `krixik_async.testing.FaultPlan` says. Raises InvalidArgument for
+        a name that is no module, and MissingExtra without `pip install "krixik-async[server]"`.
         """
         from krixik_async.server import ServerSettings, create_app
 
@@ -150,7 +155,7 @@ class Krixik(Account):
             simulate=simulate,
             min_module_seconds=min_module_seconds,
         )
-        app = create_app(server, clock=clock, offload=offload, compute=offload)
+        app = create_app(server, clock=clock, offload=offload, compute=offload, faults=faults)
         return cls(
             api_key=LOCAL_KEY,
             api_url=LOCAL_URL,

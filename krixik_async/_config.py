@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 import attrs
 from dotenv import dotenv_values
 
-from krixik_async._catalogue import nearest
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
 
 Environ: TypeAlias = Mapping[str, str]
@@ -45,17 +44,6 @@ class Settings(TypedDict, total=False):
     attempts: int
     backoff_s: float
     backoff_cap_s: float
-
-
-def make_config(api_key: str, api_url: str, settings: Settings) -> Config:
-    """Give the checked settings. Raises InvalidArgumentType for a name that is none of them."""
-    for name in settings:
-        if name not in Settings.__annotations__:
-            raise InvalidArgumentType(
-                f"Krixik takes no argument {name!r}.{nearest(name, Settings.__annotations__)} "
-                f"Besides the credentials there are: {', '.join(Settings.__annotations__)}"
-            )
-    return Config(api_key=api_key, api_url=api_url, **settings)
 
 
 @attrs.frozen(kw_only=True)

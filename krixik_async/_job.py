@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from krixik_async._arguments import names_checked
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
 from krixik_async._models import JobOutcome, JobRef
 from krixik_async._reply import JSON
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from krixik_async._pipeline import Pipeline
 
 
+@names_checked
 class Job:
     """Be one file on its way through a pipeline: what `process` returns. Await it to wait for it.
 

@@ -6,14 +6,17 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypedDict, Unpack, overload
 
-from krixik_async import _description, _fetching, _sending, _validation
+from krixik_async import _bulk, _description, _fetching, _sending, _validation
+from krixik_async._arguments import names_checked
+from krixik_async._bulk import MAX_IN_FLIGHT, BulkStream, FileInput, Files, OnError
 from krixik_async._errors import InvalidArgument
-from krixik_async._files import SaveTo, Tags
+from krixik_async._files import SaveTo
 from krixik_async._job import AnyJob, Job, as_completed, as_list, ref_of, wait_for
 from krixik_async._models import JobRef, Output, ProcessStatus
 from krixik_async._reply import JSON
 from krixik_async._results import WaitResult
 from krixik_async._searching import SearchableFiles
+from krixik_async._selectors import Tags
 from krixik_async._sending import GivenFile, LocalFile
 from krixik_async._waiting import AsCompleted, OnUpdate, Poll, ReturnWhen
 
@@ -32,6 +35,7 @@ class FileOptions(TypedDict, total=False):
     local_save_directory: SaveTo | None
 
 
+@names_checked
 class Pipeline(SearchableFiles):
     """Send files through one chain of modules, ask how far they are, fetch and search the results.
 
@@ -176,6 +180,57 @@ class Pipeline(SearchableFiles):
         if not download:
             return job
         return await _fetching.fetch_output(self._session, self._name, job.file_id, directory)
+
+    def process_many(
+        self,
+        files: Files,
+        *,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        journal: str | os.PathLike[str] | None = None,
+        on_error: OnError = "collect",
+        symbolic_directory_path: str | None = None,
+        file_tags: Tags | None = None,
+        file_description: str | None = None,
+        modules: Mapping[str, Any] | None = None,
+        expire_time: int = _validation.DEFAULT_EXPIRE_TIME_S,
+        local_save_directory: SaveTo | None = None,
+        download_output: bool | None = None,
+        poll: Poll | None = None,
+    ) -> BulkStream:
+        """Send many files and iterate over what becomes of each, while further ones are sent.
+
+        `files` is a folder, a glob pattern, or an iterable or async iterable of paths, `FileInput`s
+        or mappings with `process`'s arguments; those given here hold for inputs without their own.
+        At most `max_in_flight` inputs are held, from being pulled to their outcome being taken.
+        Outputs are fetched if `local_save_directory` is given or `download_output` is true.
+
+        With `journal`, a path, each step is written down before it is taken: the same call again,
+        in any process, goes on where it stopped, and what had ended comes out of the journal,
+        marked `resumed`. Several processes may share one journal, and the work.
+
+        What befalls one input is its `BulkOutcome`; `on_error="raise"` raises the first failure.
+        AuthenticationError, ClientClosed, JournalError and what the iterable raises end it all.
+        """
+        return _bulk.process_many(
+            self._session,
+            self._name,
+            self._chain,
+            files,
+            defaults=FileInput(
+                b"",
+                symbolic_directory_path=symbolic_directory_path,
+                file_tags=file_tags,
+                file_description=file_description,
+                modules=modules,
+                expire_time=expire_time,
+            ),
+            max_in_flight=max_in_flight,
+            journal=journal,
+            on_error=on_error,
+            save_to=local_save_directory,
+            download=download_output,
+            poll=poll,
+        )
 
     async def test_input(self, *, local_file_path: str | os.PathLike[str]) -> None:
         """Check a file as `process` would, and send nothing.

@@ -41,9 +41,11 @@ ROOMS: dict[str, set[str]] = {
     # the rules for what callers pass
     "_validation": {"_catalogue", "_errors"},
     "_selectors": {"_catalogue", "_errors", "_models", "_reply", "_validation"},
-    "_config": {"_catalogue", "_errors"},
+    "_config": {"_errors"},
+    "_arguments": {"_catalogue", "_errors"},
     "_conversion": {"_errors", "_offload", "_transport"},
     "_description": {"_catalogue", "_errors", "_reply"},
+    "_paging": {"_errors", "_models", "_reply", "_selectors"},
     # exchanges and schedules, without I/O
     "_submit": {"_errors", "_models", "_wire"},
     "_policy": {"_errors", "_models"},
@@ -68,37 +70,46 @@ ROOMS: dict[str, set[str]] = {
         "_validation", "_wire",
     },
     "_fetching": {"_errors", "_models", "_reply", "_session", "_validation", "_wire"},
+    # many files, each step written down
+    "_journal": {"_clock", "_errors", "_offload"},
+    "_bulk": {
+        "_catalogue", "_errors", "_fetching", "_journal", "_models", "_offload", "_results",
+        "_sending", "_session", "_submit", "_tasks", "_validation", "_waiting", "_wire",
+    },
     # what callers hold
     "_job": {
-        "_errors", "_models", "_pipeline", "_reply", "_results", "_session", "_validation",
-        "_waiting", "_wire",
+        "_arguments", "_errors", "_models", "_pipeline", "_reply", "_results", "_session",
+        "_validation", "_waiting", "_wire",
     },
     "_files": {
-        "_catalogue", "_errors", "_fetching", "_models", "_reply", "_selectors", "_session",
-        "_validation", "_wire",
+        "_arguments", "_catalogue", "_errors", "_fetching", "_models", "_paging", "_reply",
+        "_selectors", "_session", "_validation", "_wire",
     },
     "_shelving": {
-        "_errors", "_files", "_models", "_reply", "_selectors", "_tree", "_validation", "_wire",
-    },
-    "_searching": {
-        "_catalogue", "_errors", "_files", "_models", "_reply", "_selectors", "_shelving",
+        "_arguments", "_errors", "_files", "_models", "_reply", "_selectors", "_tree",
         "_validation", "_wire",
     },
+    "_searching": {
+        "_arguments", "_catalogue", "_errors", "_models", "_paging", "_reply", "_selectors",
+        "_shelving", "_validation", "_wire",
+    },
     "_pipeline": {
-        "_description", "_errors", "_fetching", "_files", "_job", "_models", "_reply", "_results",
-        "_searching", "_sending", "_validation", "_waiting",
+        "_arguments", "_bulk", "_description", "_errors", "_fetching", "_files", "_job", "_models",
+        "_reply", "_results", "_searching", "_selectors", "_sending", "_validation", "_waiting",
     },
     "_account": {
-        "_catalogue", "_description", "_models", "_pipeline", "_reply", "_session", "_wire",
+        "_arguments", "_catalogue", "_description", "_models", "_pipeline", "_reply", "_session",
+        "_wire",
     },
     "_client": {
-        "_account", "_clock", "_config", "_errors", "_job", "_models", "_offload", "_pipeline",
-        "_polling", "_results", "_selectors", "_session", "_tasks", "_transport", "_validation",
-        "_waiting", "_wire", "server",
+        "_account", "_arguments", "_clock", "_config", "_errors", "_job", "_models", "_offload",
+        "_pipeline", "_polling", "_results", "_selectors", "_session", "_tasks", "_transport",
+        "_validation", "_waiting", "_wire", "server",
     },
     "": {
-        "_client", "_errors", "_job", "_models", "_pipeline", "_policy", "_reply", "_results",
-        "_tree", "_version", "_waiting",
+        "_bulk", "_client", "_errors", "_job", "_models", "_paging", "_pipeline", "_policy",
+        "_reply",
+        "_results", "_tree", "_version", "_waiting",
     },
     # the embedded server: of the client it knows the ground, the protocol and the rules
     "server.runners": set(),
@@ -107,9 +118,13 @@ ROOMS: dict[str, set[str]] = {
         "_validation", "_wire", "server.runners",
     },
     # tools for the tests of users; the client knows nothing of them
-    "testing": set(),
+    "testing": {"_client", "_clock", "_offload", "server"},
     # the command line
-    "_cli": {"_version", "server"},
+    "_commands": {
+        "_account", "_bulk", "_catalogue", "_client", "_errors", "_models", "_pipeline", "_reply",
+        "_results", "_sending", "_waiting", "_wire",
+    },
+    "_cli": {"_commands", "_version", "server"},
     "__main__": {"_cli"},
 }  # fmt: skip
 
@@ -120,8 +135,9 @@ IMPORTERS: dict[str, set[str]] = {
     "aiohttp": {"_transport"},
     "time": {"_clock", "_selectors"},  # _selectors parses time stamps with it
     "dotenv": {"_config"},
-    "trio": {"_tasks"},
-    "sqlite3": {"server", "server.runners"},
+    "trio": {"_tasks", "testing"},
+    "sqlite3": {"_journal", "server", "server.runners"},
+    "fcntl": {"_transport"},
     "starlette": {"server"},
     "uvicorn": {"server"},
     "nltk": {"server.runners"},
@@ -131,12 +147,13 @@ IMPORTERS: dict[str, set[str]] = {
     "faster_whisper": {"server.runners"},
     "torch": {"server.runners"},
     "transformers": {"server.runners"},
-    "click": {"_cli"},
-    "rich": {"_cli"},
+    "click": {"_cli", "_commands"},
+    "rich": {"_commands"},
     "threading": {"_offload"},
     "concurrent": {"_offload"},
     "multiprocessing": {"_offload"},
-    "subprocess": {"_offload"},
+    "subprocess": {"_offload", "testing"},  # testing runs a server in a process of its own
+    "pytest": {"testing"},
 }
 
 #: what only some rooms may say, as the end of a dotted name: name -> rooms
@@ -304,7 +321,8 @@ def test_outside_imports_are_declared() -> None:
         "pyyaml": "yaml",
     }
     declared = {imported_as.get(name, name.replace("-", "_")) for name in names}
-    brought_by_those = {"aiohttp", "trio"}  # by httpx-aiohttp; by a user who runs on it
+    # By httpx-aiohttp; by a user who runs on it; by uvicorn; by a user who tests with it.
+    brought_by_those = {"aiohttp", "trio", "h11", "pytest"}
     tops = {
         name.partition(".")[0]
         for module in MODULES.values()

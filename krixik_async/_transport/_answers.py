@@ -39,12 +39,12 @@ async def read_whole(response: httpx.Response, attempt: Attempt) -> Reply:
     return Reply(response.status_code, dict(response.headers.items()), b"".join(pieces))
 
 
-def save_or_follow(saving: Saving) -> Consume[int | PresignedURL]:
-    """Give what saves a 200, gives the place a redirect names, and refuses anything else."""
+def save_or_follow(saving: Saving) -> Consume[int | PresignedURL | None]:
+    """Give what saves a file, gives the place a redirect names, and refuses anything else."""
 
-    async def consume(response: httpx.Response, attempt: Attempt) -> int | PresignedURL:
+    async def consume(response: httpx.Response, attempt: Attempt) -> int | PresignedURL | None:
         url = attempt.request.url
-        if response.status_code == 200:
+        if saving.takes(response.status_code):
             return await saving.save(
                 response, on_bytes=attempt.restart_limit, is_wanted=lambda: attempt.is_wanted
             )

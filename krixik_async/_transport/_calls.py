@@ -31,6 +31,7 @@ from krixik_async._transport._bodies import BytesBody
 from krixik_async._transport._download import Saving
 from krixik_async._transport._exchange import Attempt, Exchanges, choose_sender
 from krixik_async._transport._pace import Pace, TransportStatistics
+from krixik_async._transport._part import look
 from krixik_async._transport._permits import Permits
 from krixik_async._transport._retry import MayRepeat, Retries, may_repeat_download
 from krixik_async._transport._upload import UploadBody, UploadSource
@@ -44,6 +45,8 @@ SLOWEST_UPLOAD_BYTES_PER_S = 50_000.0
 # The official client's limit for a download, counted from the last bytes that came in.
 DOWNLOAD_STALL_S = 60.0
 _REDIRECTS = 5
+_NOTHING_LEFT = "Nothing was left half-written"
+_KEPT = "What came is kept beside the output's place: calling again goes on from there"
 
 _AGENT = {"User-Agent": f"krixik-async/{__version__}", "Accept": "*/*"}
 
@@ -110,6 +113,11 @@ class Transport:
     def statistics(self) -> TransportStatistics:
         """Count requests, retries and "too many" answers so far."""
         return self._exchanges.statistics
+
+    @property
+    def credentials(self) -> tuple[str, str]:
+        """Give (api_key, api_url), for telling accounts apart; never to be shown or kept."""
+        return self._settings.api_key, self._settings.api_url
 
     async def call(self, request: _wire.Request, read: Callable[[_wire.Endpoint, Reply], T]) -> T:
         """Post `request` and give what `read` makes of the answer.
@@ -193,9 +201,11 @@ class Transport:
     async def download(self, url: str, destination: Path) -> int:
         """Save what the link gives as `destination` and give the number of bytes written.
 
-        Repeats from the start where it stops short. What was at `destination` stays there until
-        the whole file can take its place. Raises DownloadRejected, DownloadInterrupted,
-        ConnectFailed, RateLimited, ServerError, ClientClosed. Cancel-safe.
+        Repeats where it stops short, and goes on where it stopped if the host can do that; what a
+        call that raises or is cancelled has got is kept beside `destination`, as
+        `<name>.part`, for the next. What was at `destination` stays there until the whole file
+        can take its place. Raises DownloadRejected, DownloadInterrupted, ConnectFailed,
+        RateLimited, ServerError, ClientClosed. Cancel-safe.
         """
         first = signed_url(url, "download")
         return await self._until_closed(
@@ -206,26 +216,29 @@ class Transport:
 
     async def _download_once(self, url: httpx.URL, destination: Path) -> int:
         for _ in range(_REDIRECTS + 1):
+            private = destination.with_name(f".{self._rng.getrandbits(64):016x}.krixik-part")
+            held = await self._offload(look, destination)
+            saving = Saving(destination, private, self._offload, held)
             get = httpx.Request(
                 "GET",
                 url,
-                headers={**_AGENT, "Accept-Encoding": "identity"},
+                headers={**_AGENT, "Accept-Encoding": "identity", **saving.headers},
                 extensions=self._timeouts(),
             )
             get.url = url
             attempt = Attempt("download", get, DOWNLOAD_STALL_S, in_own_task=True)
-            part = destination.with_name(f".{self._rng.getrandbits(64):016x}.krixik-part")
-            saving = Saving(destination, part, self._offload)
             lost: AnswerLost | None = None
             try:
                 found = await self._exchanges.run(attempt, save_or_follow(saving))
             except AnswerLost as error:
                 lost = error
             if lost is not None:
-                raise DownloadInterrupted(f"{lost.message}. Nothing was left half-written")
+                left = _KEPT if saving.is_kept else _NOTHING_LEFT
+                raise DownloadInterrupted(f"{lost.message}. {left}")
             if isinstance(found, int):
                 return found
-            url = found
+            # None: the rest did not fit what was there, so the same place is asked for the whole.
+            url = url if found is None else found
         raise DownloadRejected(f"the download was redirected more than {_REDIRECTS} times")
 
     async def aclose(self) -> None:

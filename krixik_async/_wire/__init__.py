@@ -54,6 +54,7 @@ from krixik_async._wire._requests import (
     ShowTree,
     Submit,
     Update,
+    body_schema,
     decode,
     encode,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "Submit",
     "Ticket",
     "Update",
+    "body_schema",
     "decode",
     "encode",
     "encode_form",

@@ -235,20 +235,22 @@ def files(
     request_id: str, records: Sequence[Record], warnings: Sequence[JSON], *, by_ids: bool
 ) -> Answer:
     """List files; an unfinished file asked for by its id is told apart from an empty shelf."""
-    count = len(records)
-    if records:
-        message = f"Successfully returned {count} {_plural('item', count)}.  {_IN_UTC}"
-    else:
-        message = NO_ITEMS if by_ids else NO_FILES
     return Answer(
         200,
         {
             "request_id": request_id,
-            "message": message,
+            "message": returned(len(records), by_ids=by_ids),
             "warnings": list(warnings),
             "items": [_listed(record) for record in records],
         },
     )
+
+
+def returned(count: int, *, by_ids: bool) -> str:
+    """Say how many files a list has."""
+    if not count:
+        return NO_ITEMS if by_ids else NO_FILES
+    return f"Successfully returned {count} {_plural('item', count)}.  {_IN_UTC}"
 
 
 def _plural(noun: str, count: int) -> str:

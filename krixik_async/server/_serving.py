@@ -22,6 +22,7 @@ import attrs
 from krixik_async._errors import KrixikError, MissingExtra
 from krixik_async._offload import ProcessOffload
 from krixik_async.server import ServerSettings, create_app
+from krixik_async.server._plan import FaultPlan
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -120,7 +121,12 @@ def _url(host: str, listener: socket.socket) -> str:
 
 
 def serve(
-    settings: ServerSettings, *, host: str, port: int, ready: Callable[[str], object]
+    settings: ServerSettings,
+    *,
+    host: str,
+    port: int,
+    ready: Callable[[str], object],
+    faults: FaultPlan | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; call `ready` with the url once connections are accepted.
 
@@ -131,7 +137,10 @@ def serve(
         raise CannotServe('the embedded server needs uvicorn: pip install "krixik-async[server]"')
     try:
         app = create_app(
-            settings, compute=WorkerProcesses(settings.workers), search=WorkerProcesses(1)
+            settings,
+            compute=WorkerProcesses(settings.workers),
+            search=WorkerProcesses(1),
+            faults=faults,
         )
     except MissingExtra as error:
         raise CannotServe(error.message) from error
@@ -147,6 +156,10 @@ def serve(
 def _serve_on(listener: socket.socket, app: Starlette, ready: Callable[[], object]) -> None:
     import uvicorn
 
+    from krixik_async.server._connections import BoundedConnection, allow_open_files
+
+    allow_open_files()
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
@@ -158,10 +171,10 @@ def _serve_on(listener: socket.socket, app: Starlette, ready: Callable[[], objec
     config = uvicorn.Config(
         app,
         access_log=False,
-        http="h11",
+        http=BoundedConnection,
         lifespan="off",
         log_config=None,
-        log_level="warning",
+        log_level="error",  # what a client does wrong is answered, not logged
         loop="asyncio",
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,

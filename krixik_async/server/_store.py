@@ -249,6 +249,8 @@ class Store:
         done = record.modules_done + 1
 
         def decide(current: Record) -> Record:
+            if current.state != "processing":
+                return current
             _place(temporary, self._files / current.file_id / f"module_{done}")
             last = done == len(current.chain)
             return attrs.evolve(
@@ -277,6 +279,21 @@ class Store:
             )
 
         return await self._call(self._database.change, record.file_id, now, decide)
+
+    async def spoil(self, file_id: str, reason: str, now: float) -> None:
+        """Fail a process, whatever it has come to."""
+
+        def decide(current: Record) -> Record:
+            return attrs.evolve(
+                current,
+                state="failed",
+                failure_module=current.label(0),
+                failure=reason,
+                created_at=now,
+                last_updated=now,
+            )
+
+        await self._call(self._database.change, file_id, now, decide)
 
     async def update(
         self, file_id: str, now: float, changes: Mapping[str, Any]
