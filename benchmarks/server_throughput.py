@@ -1,4 +1,4 @@
-"""How many small files does the embedded server process a second, and does it answer meanwhile?
+"""Small files that the embedded server processes a second, and how fast it answers meanwhile.
 
     make bench-server                (or: python benchmarks/server_throughput.py)
 
@@ -90,7 +90,7 @@ async def milliseconds(folder: Path) -> list[float]:
         asked: list[Callable[[], Awaitable[object]]] = [
             lambda: pipeline.process_status(request_id=jobs[0].request_id),
             lambda: pipeline.list(symbolic_directory_paths=["/*"]),
-            lambda: pipeline.show_tree(),
+            pipeline.show_tree,
         ]
         taken = []
         for number in range(CALLS):

@@ -244,17 +244,17 @@ class Database:
             account = account or self._value(
                 f"SELECT account {_WAITING} AND account > ? ORDER BY account LIMIT 1", *given, last
             )
-        if account is None:
-            return None
-        for last in (turns.pipelines.get(account, ""), ""):
-            row = self._connection.execute(
-                f"SELECT {_COLUMNS} {_WAITING} AND account = ? AND pipeline > ? "  # ours
-                "ORDER BY pipeline, uploaded_at, seq LIMIT 1",
-                (*given, account, last),
-            ).fetchone()
-            if row is not None:
-                return _record(row)
-        raise AssertionError("the account has a file that waits")
+        row = None
+        for last in (turns.pipelines.get(account or "", ""), ""):
+            row = (
+                row
+                or self._connection.execute(
+                    f"SELECT {_COLUMNS} {_WAITING} AND account = ? AND pipeline > ? "
+                    "ORDER BY pipeline, uploaded_at, seq LIMIT 1",
+                    (*given, account, last),
+                ).fetchone()
+            )
+        return None if row is None else _record(row)
 
     def waiting(self, most: int) -> int:
         """Count the files that wait or are being processed, up to `most`."""

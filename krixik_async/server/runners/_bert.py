@@ -228,20 +228,30 @@ def load(folder: Path, *, quantize: bool) -> Bert:
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
-    from tokenizers import Tokenizer
 
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         named = load_file(folder / "model.safetensors")
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         if config["model_type"] != "bert" or config["hidden_act"] != "gelu":
             raise RunnerError(f"the model in {folder} is {config['model_type']!r} and no BERT")
-        # The file on the hub pads everything to 128 tokens: eight times the work for a sentence.
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(_longest(folder, config))
+        tokenizer = _tokenizer(folder, _longest(folder, config))
         return _assemble(config, named, tokenizer, QuantizedLinear if quantize else Linear)
     except (OSError, ValueError, LookupError, SafetensorError) as error:
         raise RunnerError(f"the model in {folder} cannot be read: {error!r}") from error
+
+
+def _tokenizer(folder: Path, longest: int) -> Any:  # noqa: ANN401 - a type of an optional package
+    from tokenizers import Tokenizer
+
+    text = (folder / "tokenizer.json").read_text(encoding="utf-8")
+    try:
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as error:
+        raise ValueError(error) from error
+    # The file on the hub pads everything to 128 tokens: eight times the work for a sentence.
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(longest)
+    return tokenizer
 
 
 def _longest(folder: Path, config: dict[str, Any]) -> int:
