@@ -7,6 +7,8 @@ The house, from the ground up; a room uses only the rooms above it in this list:
     _validation _selectors _config _description the rules for what callers pass
     _arguments _paging                          ... and for how they pass and read it
     _sources _conversion                        what a file is read from
+    _law _timing _sketch _durations             how long jobs take, and when to look
+    _explaining _poll_policy
     _submit _policy _polling                    exchanges and schedules, without I/O
     _results _waiting                           what a wait is and gives back
     _transport                                  the only room that talks HTTP
@@ -27,6 +29,7 @@ from krixik_async._version import __version__
 if TYPE_CHECKING:
     from krixik_async._bulk import BulkOutcome, BulkStream, FileInput
     from krixik_async._client import Krixik
+    from krixik_async._durations import Durations
     from krixik_async._errors import (
         AnswerLost,
         AuthenticationError,
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
         UploadRejected,
         WaitTimeout,
     )
+    from krixik_async._explaining import Explanation
     from krixik_async._job import Job
     from krixik_async._models import (
         CapResult,
@@ -87,6 +91,7 @@ if TYPE_CHECKING:
     from krixik_async._paging import Pager
     from krixik_async._pipeline import Pipeline
     from krixik_async._policy import wait_sqrt
+    from krixik_async._poll_policy import JobView, PollGuards, PollPolicy, PollState
     from krixik_async._reply import Reply
     from krixik_async._results import WaitResult
     from krixik_async._tree import Tree
@@ -104,6 +109,8 @@ __all__ = [
     "DeleteResult",
     "DownloadInterrupted",
     "DownloadRejected",
+    "Durations",
+    "Explanation",
     "FailureStatus",
     "FileChanged",
     "FileInput",
@@ -117,6 +124,7 @@ __all__ = [
     "JobError",
     "JobOutcome",
     "JobRef",
+    "JobView",
     "JobsFailed",
     "JournalDamaged",
     "JournalError",
@@ -132,6 +140,9 @@ __all__ = [
     "Output",
     "Pager",
     "Pipeline",
+    "PollGuards",
+    "PollPolicy",
+    "PollState",
     "ProcessFailed",
     "ProcessStatus",
     "RateLimited",
@@ -167,6 +178,9 @@ if not TYPE_CHECKING:  # or a type checker would believe any name to be here
         "_reply",
         "_models",
         "_tree",
+        "_durations",
+        "_explaining",
+        "_poll_policy",
         "_policy",
         "_results",
         "_waiting",

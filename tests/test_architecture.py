@@ -51,6 +51,12 @@ ROOMS: dict[str, set[str]] = {
     # exchanges and schedules, without I/O
     "_submit": {"_errors", "_models", "_wire"},
     "_policy": {"_errors", "_models"},
+    "_law": set(),
+    "_timing": {"_law"},
+    "_sketch": {"_law"},
+    "_durations": {"_errors", "_law", "_sketch"},
+    "_explaining": {"_law", "_timing"},
+    "_poll_policy": {"_durations", "_errors", "_explaining", "_law", "_timing"},
     "_polling": {"_clock", "_errors", "_models", "_policy", "_tasks"},
     # what a wait is and gives back
     "_results": {"_catalogue", "_errors", "_models", "_validation"},
@@ -108,9 +114,9 @@ ROOMS: dict[str, set[str]] = {
         "_validation", "_waiting", "_wire", "server",
     },
     "": {
-        "_bulk", "_client", "_errors", "_job", "_models", "_paging", "_pipeline", "_policy",
-        "_reply",
-        "_results", "_tree", "_version", "_waiting",
+        "_bulk", "_client", "_durations", "_errors", "_explaining", "_job", "_models", "_paging",
+        "_pipeline", "_policy", "_poll_policy", "_reply", "_results", "_tree", "_version",
+        "_waiting",
     },
     # the embedded server: of the client it knows the ground, the protocol and the rules
     "server.runners": set(),
@@ -119,7 +125,7 @@ ROOMS: dict[str, set[str]] = {
         "_validation", "_version", "_wire", "server.runners",
     },
     # tools for the tests of users; the client knows nothing of them
-    "testing": {"_client", "_clock", "_offload", "server"},
+    "testing": {"_client", "_clock", "_durations", "_errors", "_law", "_offload", "_poll_policy", "_timing", "server"},
     # the command line
     "_commands": {
         "_account", "_bulk", "_catalogue", "_client", "_errors", "_models", "_pipeline", "_reply",
