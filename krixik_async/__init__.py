@@ -10,9 +10,10 @@ The house, from the ground up; a room uses only the rooms above it in this list:
     _law _timing _sketch _durations             how long jobs take, and when to look
     _explaining _poll_policy
     _submit _policy _polling                    exchanges and schedules, without I/O
-    _results _waiting                           what a wait is and gives back
+    _results _waiting _streaming _watching      what a wait is and gives back
+    _progress                                   ... and how it is drawn
     _transport                                  the only room that talks HTTP
-    _session _sending _fetching                 short flows over it
+    _asking _session _sending _fetching         short flows over it
     _journal _bulk                              many files, each step written down
     _job _files _shelving _searching _pipeline  what callers hold
     _account _client
@@ -87,15 +88,25 @@ if TYPE_CHECKING:
         SemanticItem,
         SemanticSearchResult,
         UpdateResult,
+        WaitStatistics,
     )
     from krixik_async._paging import Pager
     from krixik_async._pipeline import Pipeline
     from krixik_async._policy import wait_sqrt
     from krixik_async._poll_policy import JobView, PollGuards, PollPolicy, PollState
+    from krixik_async._progress import ProgressDisplay
     from krixik_async._reply import Reply
     from krixik_async._results import WaitResult
+    from krixik_async._streaming import AsCompleted
     from krixik_async._tree import Tree
-    from krixik_async._waiting import AsCompleted
+    from krixik_async._watching import (
+        JobEnded,
+        LookFailed,
+        ModuleDone,
+        PaceChanged,
+        Watch,
+        WatchTimedOut,
+    )
 
 __all__ = [
     "AnswerLost",
@@ -121,6 +132,7 @@ __all__ = [
     "InvalidArgument",
     "InvalidArgumentType",
     "Job",
+    "JobEnded",
     "JobError",
     "JobOutcome",
     "JobRef",
@@ -135,9 +147,12 @@ __all__ = [
     "Krixik",
     "KrixikError",
     "ListResult",
+    "LookFailed",
     "MissingExtra",
+    "ModuleDone",
     "NotFinished",
     "Output",
+    "PaceChanged",
     "Pager",
     "Pipeline",
     "PollGuards",
@@ -145,6 +160,7 @@ __all__ = [
     "PollState",
     "ProcessFailed",
     "ProcessStatus",
+    "ProgressDisplay",
     "RateLimited",
     "Reply",
     "RequestNotFound",
@@ -166,7 +182,10 @@ __all__ = [
     "UploadInterrupted",
     "UploadRejected",
     "WaitResult",
+    "WaitStatistics",
     "WaitTimeout",
+    "Watch",
+    "WatchTimedOut",
     "__version__",
     "wait_sqrt",
 ]
@@ -183,7 +202,9 @@ if not TYPE_CHECKING:  # or a type checker would believe any name to be here
         "_poll_policy",
         "_policy",
         "_results",
-        "_waiting",
+        "_progress",
+        "_streaming",
+        "_watching",
         "_paging",
         "_bulk",
         "_job",

@@ -6,7 +6,7 @@ import copy
 import os
 import random
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
@@ -15,8 +15,9 @@ import anyio
 from krixik_async import _wire
 from krixik_async._account import Account
 from krixik_async._arguments import names_checked
-from krixik_async._clock import Clock, LoopClock
+from krixik_async._clock import Clock
 from krixik_async._config import Config, Options, Settings, read_credentials
+from krixik_async._durations import Durations
 from krixik_async._errors import (
     AuthenticationError,
     FileRecordNotFound,
@@ -24,17 +25,19 @@ from krixik_async._errors import (
     InvalidArgumentType,
     KrixikError,
 )
-from krixik_async._job import Job, as_completed, as_list, ref_of, wait_for
+from krixik_async._job import Job, as_completed, as_list, ref_of, wait_for, watch
 from krixik_async._models import FileRecord, JobRef, ResetResult
-from krixik_async._offload import Offload, ThreadOffload
+from krixik_async._offload import Offload
 from krixik_async._pipeline import Pipeline
-from krixik_async._polling import Scheduler
+from krixik_async._progress import ProgressDisplay
 from krixik_async._results import WaitResult, read_token
 from krixik_async._selectors import MAX_FILES
-from krixik_async._session import Session, transport_settings
+from krixik_async._session import open_session
+from krixik_async._streaming import AsCompleted
 from krixik_async._tasks import TaskSet
 from krixik_async._validation import kind_of
-from krixik_async._waiting import AsCompleted, OnUpdate, Poll, ReturnWhen
+from krixik_async._waiting import OnUpdate, Poll, ReturnWhen
+from krixik_async._watching import Watch
 
 if TYPE_CHECKING:
     import httpx
@@ -57,10 +60,12 @@ class Krixik(Account):
     (requests per second, default none) what is sent over time, both over everything the client
     sends; `attempts` (4) is tries a call, `backoff_s` (0.5) and `backoff_cap_s` (30) bound the
     random pause between them; `connect_timeout_s` is 10; `attempt_timeout_s` overrides each call's
-    own bound. `http_client`, an `httpx.AsyncClient`, replaces the default transport (for proxies,
+    own bound; `bulk_look` (True) lets waits look at many jobs with one list request.
+    `http_client`, an `httpx.AsyncClient`, replaces the default transport (for proxies,
     certificates, hooks, respx) and stays the caller's to close; `http_transport`, an
-    `httpx.AsyncBaseTransport`, replaces it too and is closed with the client. `clock`, `offload`
-    and `rng` are for virtual time and repeatable tests.
+    `httpx.AsyncBaseTransport`, replaces it too and is closed with the client. `durations` is what
+    was learned before of how long jobs take. `clock`, `offload` and `rng` are for virtual time and
+    repeatable tests.
 
     Does no I/O before the first call and holds no global state: any number of clients and accounts
     live in one process, each on the event loop of its first call. Runs on asyncio and trio. May be
@@ -80,29 +85,24 @@ class Krixik(Account):
         clock: Clock | None = None,
         offload: Offload | None = None,
         rng: random.Random | None = None,
+        durations: Durations | None = None,
         **settings: Unpack[Settings],
     ) -> None:
-        # Here and not above: httpx comes with it, which is a third of all that is imported.
-        from krixik_async._transport import Transport
-
         _check_http(http_client, http_transport)
-        config = Config(api_key=api_key, api_url=api_url, **settings)
-        clock = LoopClock() if clock is None else clock
-        offload = ThreadOffload() if offload is None else offload
-        # Seeded by the system: retries of many processes must not march in step.
-        rng = random.Random() if rng is None else rng
-        tasks = TaskSet()
-        transport = Transport(
-            transport_settings(config),
+        self._session = open_session(
+            Config(api_key=api_key, api_url=api_url, **settings),
             clock=clock,
             offload=offload,
             rng=rng,
-            tasks=tasks,
+            durations=durations,
             http_client=http_client,
             http_transport=http_transport,
         )
-        scheduler = Scheduler(clock=clock, tasks=tasks, max_looks=config.max_in_flight)
-        self._session = Session(transport, scheduler, tasks, clock, offload, rng, config)
+
+    @property
+    def durations(self) -> Durations:
+        """Give what was learned of how long jobs take, to keep it for another process."""
+        return self._opened.scheduler.durations
 
     @classmethod
     def from_env(
@@ -261,31 +261,50 @@ class Krixik(Account):
         return_when: ReturnWhen = "all",
         on_update: OnUpdate | None = None,
         poll: Poll | None = None,
+        progress: bool | ProgressDisplay = False,
         raise_on_failure: bool = False,
     ) -> WaitResult:
         """Wait for jobs of any of this account's pipelines; see `Pipeline.wait_until_complete`."""
         return await wait_for(
             self._opened,
-            _refs(self._opened, jobs),
+            map(self._ref, as_list(jobs)),
             timeout=timeout,
             return_when=return_when,
             on_update=on_update,
             poll=poll,
+            progress=progress,
             raise_on_failure=raise_on_failure,
         )
 
     def as_completed(
         self,
-        jobs: Job | JobRef | Iterable[Job | JobRef],
+        jobs: Job | JobRef | Iterable[Job | JobRef] | AsyncIterable[Job | JobRef],
         *,
         timeout: float | None = None,
         on_update: OnUpdate | None = None,
         poll: Poll | None = None,
+        max_waiting: int | None = None,
     ) -> AsCompleted:
         """Iterate over outcomes of jobs of any pipeline; see `Pipeline.as_completed`."""
         return as_completed(
-            self._opened, _refs(self._opened, jobs), timeout=timeout, on_update=on_update, poll=poll
+            self._opened,
+            jobs,
+            self._ref,
+            timeout=timeout,
+            on_update=on_update,
+            poll=poll,
+            max_waiting=max_waiting,
         )
+
+    def watch(
+        self,
+        jobs: Job | JobRef | Iterable[Job | JobRef],
+        *,
+        timeout: float | None = None,
+        poll: Poll | None = None,
+    ) -> Watch:
+        """Iterate over what happens to jobs of any pipeline; see `Pipeline.watch`."""
+        return watch(self._opened, map(self._ref, as_list(jobs)), timeout=timeout, poll=poll)
 
     async def resume(
         self,
@@ -295,6 +314,7 @@ class Krixik(Account):
         return_when: ReturnWhen = "all",
         on_update: OnUpdate | None = None,
         poll: Poll | None = None,
+        progress: bool | ProgressDisplay = False,
         raise_on_failure: bool = False,
     ) -> WaitResult:
         """Go on waiting for the jobs of a `WaitResult.resume_token`, in any process.
@@ -308,8 +328,17 @@ class Krixik(Account):
             return_when=return_when,
             on_update=on_update,
             poll=poll,
+            progress=progress,
             raise_on_failure=raise_on_failure,
         )
+
+    def _ref(self, job: object) -> JobRef:
+        if not isinstance(job, Job | JobRef):
+            raise InvalidArgumentType(
+                f"jobs holds {kind_of(job)}, but a client waits for Job or JobRef: for a bare "
+                "request_id call wait_until_complete of the pipeline it is of"
+            )
+        return ref_of(job, self._opened)
 
     async def reset_pipeline(self, pipeline: Pipeline) -> ResetResult:
         """Delete every finished file of the pipeline, however many; files in work stay.
@@ -384,15 +413,3 @@ async def _delete_all(
             group.start_soon(work)
     if rejected:
         raise rejected[0]
-
-
-def _refs(session: Session, jobs: object) -> list[JobRef]:
-    refs: list[JobRef] = []
-    for job in as_list(jobs):
-        if not isinstance(job, Job | JobRef):
-            raise InvalidArgumentType(
-                f"jobs holds {kind_of(job)}, but a client waits for Job or JobRef: for a bare "
-                "request_id call wait_until_complete of the pipeline it is of"
-            )
-        refs.append(ref_of(job, session))
-    return refs

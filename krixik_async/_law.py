@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-
 # A step of F is taken within this share of its time.
 STEP = 1e-9
 

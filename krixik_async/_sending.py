@@ -58,6 +58,7 @@ class Shipment:
     source: UploadSource
     upload_name: str
     what: str
+    size_bytes: int
     fresh_name: Callable[[], str] | None
 
 
@@ -106,7 +107,7 @@ async def prepare(
         source = await _convert(source, extension, what, session)
         local_name, made_up = _conversion.converted_name(local_name), ".txt"
         what = f"the text of {what}"
-    await _check_content(source, chain, what, session.offload)
+    size_bytes = await _check_content(source, chain, what, session.offload)
     make = _name_maker(made_up, session.rng)
     return Shipment(
         request=Submit(
@@ -124,6 +125,7 @@ async def prepare(
         # A name on disk may hold bytes that are no text; nobody reads it over there.
         upload_name=local_name.encode("utf-8", "replace").decode("utf-8"),
         what=what,
+        size_bytes=size_bytes,
         fresh_name=make if name is None else None,
     )
 
@@ -195,7 +197,8 @@ async def _convert(
 
 async def _check_content(
     source: UploadSource, chain: Sequence[str], what: str, offload: Offload
-) -> None:
+) -> int:
+    """Give the size in bytes of what can be sent."""
     try:
         size = await source.size(offload)
         _validation.check_size(size, chain, what=what)
@@ -211,6 +214,7 @@ async def _check_content(
         raise
     except (OSError, ValueError) as error:
         raise _unreadable(what, error) from error
+    return size
 
 
 def _unreadable(what: str, error: OSError | ValueError) -> InvalidArgument:
@@ -260,6 +264,7 @@ async def send(
         submitted_at=asked,
         expires_at=asked + done.request.expire_time,
         module_count=len(done.request.pipeline_ordered_modules),
+        size_bytes=shipment.size_bytes,
     )
     return ref, done.request
 

@@ -32,7 +32,7 @@ from krixik_async._transport._download import Saving
 from krixik_async._transport._exchange import Exchanges, Posted, Streamed, choose_sender
 from krixik_async._transport._pace import Pace, TransportStatistics
 from krixik_async._transport._part import look
-from krixik_async._transport._permits import Permits
+from krixik_async._transport._permits import Permits, Turn
 from krixik_async._transport._posting import read_whole, timeouts
 from krixik_async._transport._retry import MayRepeat, Retries, may_repeat_download
 from krixik_async._transport._seam import Target
@@ -136,8 +136,27 @@ class Transport:
         """Give (api_key, api_url), for telling accounts apart; never to be shown or kept."""
         return self._settings.api_key, self._settings.api_url
 
-    async def call(self, request: _wire.Request, read: Callable[[_wire.Endpoint, Reply], T]) -> T:
-        """Post `request` and give what `read` makes of the answer.
+    @property
+    def rate(self) -> float | None:
+        """Tell the requests per second allowed now; None is without limit."""
+        return self._exchanges.rate
+
+    async def turn(self) -> Turn:
+        """Wait until one more request may go, and hold its place.
+
+        For who wants to choose what to send only when it can go: give the turn to `call`, or
+        release it. Cancel-safe.
+        """
+        return await self._exchanges.turn()
+
+    async def call(
+        self,
+        request: _wire.Request,
+        read: Callable[[_wire.Endpoint, Reply], T],
+        *,
+        turn: Turn | None = None,
+    ) -> T:
+        """Post `request` and give what `read` makes of the answer; `turn` serves the first try.
 
         Repeats where that is safe (see `MayRepeat`). Raises what `read` raises, ConnectFailed,
         AnswerLost, UnexpectedReply, ClientClosed. Cancel-safe.
@@ -148,8 +167,10 @@ class Transport:
         target = self._targets.get(endpoint.path) or self._target(endpoint)
 
         async def once() -> T:
+            nonlocal turn
+            mine, turn = turn, None
             posted = Posted(name=endpoint.name, limit_s=limit, target=target, content=content)
-            reply = await self._exchanges.run(posted)
+            reply = await self._exchanges.run(posted, mine)
             try:
                 return read(endpoint, reply)
             except KrixikError as error:

@@ -1,8 +1,9 @@
 """Tools for testing code that uses krixik_async: a product with the client's own promises.
 
-`simulate` plays a poll policy against durations; `FaultPlan` and the faults in it let calls to the embedded server go wrong; `VirtualTimeLoop` lets
-hours pass at once; `ServerProcess` runs the server in a process of its own. The pytest plugin,
-which is there wherever the package is installed, has fixtures for all of them.
+`simulate` plays a poll policy against durations; `FaultPlan` and the faults in it let calls to the
+embedded server go wrong; `VirtualTimeLoop` lets hours pass at once; `ServerProcess` runs the server
+in a process of its own. The pytest plugin, which is there wherever the package is installed, has
+fixtures for the last three.
 """
 
 from krixik_async.server._faults import (
