@@ -25,7 +25,7 @@ from krixik_async._errors import (
     KrixikError,
 )
 from krixik_async._job import Job, as_completed, as_list, ref_of, wait_for
-from krixik_async._models import FileRecord, JobRef, ResetResult
+from krixik_async._models import DeleteResult, FileRecord, JobRef, ResetResult
 from krixik_async._offload import Offload, ThreadOffload
 from krixik_async._pipeline import Pipeline
 from krixik_async._polling import Scheduler
@@ -313,7 +313,7 @@ class Krixik(Account):
                 "account: nothing was deleted; call reset_pipeline of the client that made it"
             )
         tried: set[str] = set()
-        deleted: list[str] = []
+        answers: list[DeleteResult] = []
         failures: dict[str, KrixikError] = {}
         while True:
             found = await pipeline.list(symbolic_directory_paths=["/*"], max_files=MAX_FILES[1])
@@ -321,10 +321,10 @@ class Krixik(Account):
             left = [record for record in found if record.file_id not in tried]
             if not left:
                 return ResetResult(
-                    pipeline=pipeline.name, deleted=tuple(deleted), failures=failures
+                    pipeline=pipeline.name, answers=tuple(answers), failures=failures
                 )
             tried.update(record.file_id for record in left)
-            await _delete_all(pipeline, left, deleted, failures)
+            await _delete_all(pipeline, left, answers, failures)
 
 
 def _check_http(http_client: object, http_transport: object) -> None:
@@ -344,7 +344,7 @@ def _check_http(http_client: object, http_transport: object) -> None:
 async def _delete_all(
     pipeline: Pipeline,
     records: Iterable[FileRecord],
-    deleted: list[str],
+    answers: list[DeleteResult],
     failures: dict[str, KrixikError],
 ) -> None:
     waiting = iter(records)
@@ -355,8 +355,7 @@ async def _delete_all(
             if rejected:
                 return
             try:
-                await pipeline.delete(file_id=record.file_id)
-                deleted.append(record.file_id)
+                answers.append(await pipeline.delete(file_id=record.file_id))
             except AuthenticationError as error:
                 rejected.append(error)
             except FileRecordNotFound:

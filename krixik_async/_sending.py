@@ -8,7 +8,7 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, TypeGuard
+from typing import BinaryIO, TypeAlias, TypedDict, TypeGuard
 
 import attrs
 
@@ -17,6 +17,7 @@ from krixik_async._contents import content_check
 from krixik_async._errors import InvalidArgument, InvalidArgumentType, KrixikError
 from krixik_async._models import JobRef
 from krixik_async._offload import Offload
+from krixik_async._reply import Reply
 from krixik_async._session import Session
 from krixik_async._submit import (
     AskTicket,
@@ -31,6 +32,16 @@ from krixik_async._submit import (
 from krixik_async._transport import BytesSource, FileSource, PathSource, UploadSource
 from krixik_async._wire import Submit, read_ticket
 
+
+class ModuleOptions(TypedDict, total=False):
+    """Hold what may be chosen of one module; what is left out is the module's default."""
+
+    model: str
+    params: Mapping[str, object]
+
+
+# By module name, or by label ("module_1"). A plain dict of dicts will do as well.
+Modules: TypeAlias = Mapping[str, ModuleOptions | Mapping[str, object]]
 LocalFile: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 
 
@@ -44,7 +55,7 @@ class GivenFile:
     symbolic_file_path: str | None = None
     file_tags: Sequence[Mapping[str, str]] | None = None
     file_description: str | None = None
-    modules: Mapping[str, Any] | None = None
+    modules: Modules | None = None
     expire_time: int = _validation.DEFAULT_EXPIRE_TIME_S
 
 
@@ -202,8 +213,11 @@ def _name_maker(extension: str, rng: random.Random) -> Callable[[], str]:
     return make
 
 
-async def send(session: Session, shipment: Shipment) -> tuple[JobRef, Submit]:
-    """Send it; give the job and the request as it was stored. See `_submit` for what can happen."""
+async def send(session: Session, shipment: Shipment) -> tuple[JobRef, Submit, Reply]:
+    """Send it; give the job, the request as it was stored, and what the service said to it.
+
+    See `_submit` for what can happen.
+    """
     exchange = submit(
         shipment.request,
         now=session.clock.now,
@@ -220,7 +234,7 @@ async def send(session: Session, shipment: Shipment) -> tuple[JobRef, Submit]:
         expires_at=asked + done.request.expire_time,
         module_count=len(done.request.pipeline_ordered_modules),
     )
-    return ref, done.request
+    return ref, done.request, done.ticket.reply
 
 
 async def _drive(exchange: Exchange, session: Session, shipment: Shipment) -> Submitted:

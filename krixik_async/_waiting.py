@@ -10,9 +10,10 @@ import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 import attrs
+from tenacity import RetryCallState
 
 from krixik_async._clock import Clock
 from krixik_async._errors import AuthenticationError, InvalidArgument, InvalidArgumentType
@@ -24,7 +25,8 @@ from krixik_async._validation import kind_of
 
 ReturnWhen: TypeAlias = Literal["all", "first", "first_failure"]
 OnUpdate: TypeAlias = Callable[[JobOutcome], object] | Callable[[JobOutcome], Awaitable[object]]
-Poll: TypeAlias = Callable[[Any], float]
+# As every tenacity `wait_*` object is.
+Poll: TypeAlias = Callable[[RetryCallState], float]
 
 RETURN_WHEN: tuple[ReturnWhen, ...] = ("all", "first", "first_failure")
 

@@ -35,7 +35,7 @@ ROOMS: dict[str, set[str]] = {
     "_errors": {"_models", "_reply"},  # _models for typing only
     # the protocol, without I/O
     "_models": {"_errors", "_reply"},
-    "_tree": {"_models", "_reply"},
+    "_tree": {"_errors", "_models", "_reply"},
     "_catalogue": {"_errors", "_reply"},
     "_wire": {"_errors", "_models", "_reply", "_tree"},
     # the rules for what callers pass
@@ -48,7 +48,7 @@ ROOMS: dict[str, set[str]] = {
     "_description": {"_catalogue", "_errors", "_reply"},
     "_paging": {"_errors", "_models", "_reply", "_selectors"},
     # exchanges and schedules, without I/O
-    "_submit": {"_errors", "_models", "_wire"},
+    "_submit": {"_errors", "_models", "_reply", "_wire"},
     "_policy": {"_errors", "_models"},
     "_polling": {"_clock", "_errors", "_models", "_policy", "_tasks"},
     # what a wait is and gives back
@@ -66,8 +66,8 @@ ROOMS: dict[str, set[str]] = {
         "_tasks", "_transport", "_waiting", "_wire",
     },
     "_sending": {
-        "_catalogue", "_contents", "_conversion", "_errors", "_models", "_offload", "_session",
-        "_submit", "_transport", "_validation", "_wire",
+        "_catalogue", "_contents", "_conversion", "_errors", "_models", "_offload", "_reply",
+        "_session", "_submit", "_transport", "_validation", "_wire",
     },
     "_fetching": {"_errors", "_models", "_reply", "_session", "_validation", "_wire"},
     # what callers hold
@@ -132,7 +132,7 @@ IMPORTERS: dict[str, set[str]] = {
     "nltk": {"server.runners"},
     "punkt": {"server.runners"},
     "click": {"_cli"},
-    "rich": {"_cli"},
+    "rich": {"_cli", "_tree"},
     "threading": {"_offload"},
     "concurrent": {"_offload"},
     "multiprocessing": {"_offload"},

@@ -129,11 +129,18 @@ class Transport:
         """Count requests, retries and "too many" answers so far."""
         return self._exchanges.statistics
 
-    async def call(self, request: _wire.Request, read: Callable[[_wire.Endpoint, Reply], T]) -> T:
+    async def call(
+        self,
+        request: _wire.Request,
+        read: Callable[[_wire.Endpoint, Reply], T],
+        *,
+        on_lost: Callable[[], None] | None = None,
+    ) -> T:
         """Post `request` and give what `read` makes of the answer.
 
         Repeats where that is safe (see `MayRepeat`). Raises what `read` raises, ConnectFailed,
-        AnswerLost, UnexpectedReply, ClientClosed. Cancel-safe.
+        AnswerLost, UnexpectedReply, ClientClosed. Cancel-safe. `on_lost` is told of each
+        try that was sent and not answered.
         """
         endpoint, content = request.endpoint, _wire.encode(request)
         limit = self._settings.attempt_timeout_s or endpoint.attempt_timeout_s
@@ -146,7 +153,12 @@ class Transport:
                 "POST", url, headers=self._headers, content=content, extensions=self._timeouts()
             )
             post.stream = BytesBody(content)
-            reply = await self._exchanges.run(Attempt(endpoint.name, post, limit), read_whole)
+            try:
+                reply = await self._exchanges.run(Attempt(endpoint.name, post, limit), read_whole)
+            except AnswerLost:
+                if on_lost is not None:
+                    on_lost()
+                raise
             try:
                 return read(endpoint, reply)
             except KrixikError as error:

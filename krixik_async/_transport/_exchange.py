@@ -22,7 +22,7 @@ from krixik_async._transport._asgi import InProcessTransport
 from krixik_async._transport._failures import meaning, reported, timed_out
 from krixik_async._transport._pace import Pace, TransportStatistics, retry_after_s
 from krixik_async._transport._permits import Permits
-from krixik_async._transport._seam import ClientSender, Progress, Sender, TransportSender
+from krixik_async._transport._seam import ClientSender, Progress, Sender, TransportSender, host_of
 from krixik_async._transport._upload import UploadBody
 
 logger = logging.getLogger("krixik_async")
@@ -209,6 +209,7 @@ class Exchanges:
     async def _exchange(self, sender: Sender, attempt: Attempt, consume: Consume[T]) -> T:
         started = self._clock.now()
         outcome = "cancelled"
+        host = host_of(attempt.request.url)
         failure: KrixikError | None = None
         try:
             with attempt.scope:
@@ -221,9 +222,9 @@ class Exchanges:
                 except reported() as error:
                     # Raised below, outside: an error raised here would carry this one, which
                     # holds the whole request, as its context.
-                    failure = meaning(attempt.name, error, attempt.progress)
+                    failure = meaning(attempt.name, error, attempt.progress, host)
             if failure is None and not self._closed:
-                failure = timed_out(attempt.name, attempt.limit_s, attempt.progress)
+                failure = timed_out(attempt.name, attempt.limit_s, attempt.progress, host)
             if failure is None or (self._closed and isinstance(failure, AnswerLost)):
                 failure = self._cut_off(attempt)
             outcome = type(failure).__name__
