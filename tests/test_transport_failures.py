@@ -14,7 +14,7 @@ from aiohttp.client_reqrep import ConnectionKey
 
 from krixik_async._errors import AnswerLost, ConnectFailed, KrixikError, UnexpectedReply
 from krixik_async._transport._failures import describe, meaning, reported, timed_out
-from krixik_async._transport._seam import Progress
+from krixik_async._transport._seam import Progress, host_of
 
 HOST = "krixik.test:443"
 CONNECTED = Progress()
@@ -116,6 +116,34 @@ def test_whatever_fails_while_connecting_was_never_sent() -> None:
 
 def test_a_full_pool_is_told_with_its_cure() -> None:
     assert "limits=" in str(meaning("x", httpx.PoolTimeout(""), CONNECTED, HOST))
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://user:SECRET@krixik.test/path?key=SECRET", "krixik.test:443"),
+        ("http://krixik.test", "krixik.test:80"),
+        ("http://127.0.0.1:8642/x", "127.0.0.1:8642"),
+        ("http://[::1]:8642/x", "[::1]:8642"),
+    ],
+)
+def test_a_host_is_named_with_its_port_and_nothing_else(url: str, host: str) -> None:
+    assert host_of(httpx.URL(url)) == host
+
+
+def test_a_failed_connection_names_host_and_port_and_the_systems_reason() -> None:
+    """And not the library's class, which calls a refused connection a time-out."""
+    refused = caused(httpx.ConnectTimeout(""), ConnectionRefusedError(111, "x"))
+    assert str(meaning("list", refused, CONNECTED, HOST)) == (
+        "list could not connect to krixik.test:443 (Connection refused). Nothing was sent"
+    )
+    unknown = httpx.ConnectTimeout("")
+    assert str(meaning("list", unknown, CONNECTED, HOST)) == (
+        "list could not connect to krixik.test:443 (ConnectTimeout). Nothing was sent"
+    )
+    assert str(timed_out("list", 3.0, Progress(is_connecting=True), HOST)) == (
+        "list could not connect to krixik.test:443 within 3 s. Nothing was sent"
+    )
 
 
 def test_the_systems_words_are_found_however_deep() -> None:
