@@ -50,10 +50,10 @@ class FilesOnRecord:
     ) -> Output:
         """Fetch a finished file's output into a folder (default: the working folder).
 
-        Each output is streamed to a temporary name and renamed when whole, as
-        `<file_id><extension>`; the folder is made if missing. Raises FileRecordNotFound,
-        NotFinished, DownloadInterrupted, SaveFailed. Idempotent (overwrites); cancelled, it
-        leaves no partial file.
+        Each output is streamed to `<file_id><extension>.part` and renamed when whole; the folder
+        is made if missing. What breaks off is gone on with: by this call, or, if it fails or is
+        cancelled, by the next into the same folder. Raises FileRecordNotFound, NotFinished,
+        DownloadInterrupted, SaveFailed. Idempotent (overwrites).
         """
         file_id = _validation.check_id("file_id", file_id)
         directory = _fetching.check_directory(local_save_directory)

@@ -29,7 +29,7 @@ class FileOptions(TypedDict, total=False):
     file_tags: Tags | None
     file_description: str | None
     modules: Modules | None
-    expire_time: int
+    expire_time: int | None
     verbose: bool
     local_save_directory: SaveTo | None
 
@@ -128,7 +128,7 @@ class Pipeline(SearchableFiles):
         file_tags: Tags | None = None,
         file_description: str | None = None,
         modules: Modules | None = None,
-        expire_time: int = _validation.DEFAULT_EXPIRE_TIME_S,
+        expire_time: int | None = _validation.DEFAULT_EXPIRE_TIME_S,
         verbose: bool = True,
         local_save_directory: SaveTo | None = None,
         download_output: bool = True,

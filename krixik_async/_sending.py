@@ -56,7 +56,7 @@ class GivenFile:
     file_tags: Sequence[Mapping[str, str]] | None = None
     file_description: str | None = None
     modules: Modules | None = None
-    expire_time: int = _validation.DEFAULT_EXPIRE_TIME_S
+    expire_time: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -82,7 +82,9 @@ async def prepare(
     tags = () if given.file_tags is None else _validation.check_tags(given.file_tags)
     description = given.file_description
     description = "" if description is None else _validation.check_description(description)
-    seconds = _validation.check_expire_time(given.expire_time)
+    seconds = _validation.DEFAULT_EXPIRE_TIME_S
+    if given.expire_time is not None:
+        seconds = _validation.check_expire_time(given.expire_time)
     source, local_name, what = _source(given.local_file_path, name)
     extension = _validation.check_extension(local_name, chain)
     if name is not None:
