@@ -199,7 +199,7 @@ class AnswerLost(TransportError):
 class DownloadInterrupted(TransportError):
     """Report an output that stopped short of its length.
 
-    Nothing is left under its name; where the host lets a download be gone on with, what came is kept
+    Nothing is left under its name; where a download can be gone on with, what came is kept
     beside it as `<name>.part`, for the next `fetch_output` into the same folder.
     """
 
