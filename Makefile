@@ -40,8 +40,9 @@ format: setup ## put style and format right, as far as a program can
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-types: setup ## check types, strictly
+types: setup ## check types, strictly, and what users write with a second checker
 	@$(PY) -m mypy
+	@$(PY) -m pyright --pythonpath $(PY)
 
 reference: setup ## remake docs/reference.md from the docstrings
 	@$(PY) docs/make_reference.py

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import anyio
 
 from krixik_async._errors import AuthenticationError, FileRecordNotFound, KrixikError
-from krixik_async._models import FileRecord, ResetResult
+from krixik_async._models import DeleteResult, FileRecord, ResetResult
 from krixik_async._pipeline import Pipeline
 from krixik_async._selectors import MAX_FILES
 
@@ -18,22 +18,22 @@ RESET_AT_A_TIME = 16
 async def reset(pipeline: Pipeline) -> ResetResult:
     """Delete what `Krixik.reset_pipeline` says."""
     tried: set[str] = set()
-    deleted: list[str] = []
+    answers: list[DeleteResult] = []
     failures: dict[str, KrixikError] = {}
     while True:
         found = await pipeline.list(symbolic_directory_paths=["/*"], max_files=MAX_FILES[1])
         # Each file once: a list may lag behind and show what is deleted.
         left = [record for record in found if record.file_id not in tried]
         if not left:
-            return ResetResult(pipeline=pipeline.name, deleted=tuple(deleted), failures=failures)
+            return ResetResult(pipeline=pipeline.name, answers=tuple(answers), failures=failures)
         tried.update(record.file_id for record in left)
-        await _delete_all(pipeline, left, deleted, failures)
+        await _delete_all(pipeline, left, answers, failures)
 
 
 async def _delete_all(
     pipeline: Pipeline,
     records: Iterable[FileRecord],
-    deleted: list[str],
+    answers: list[DeleteResult],
     failures: dict[str, KrixikError],
 ) -> None:
     waiting = iter(records)
@@ -44,8 +44,7 @@ async def _delete_all(
             if rejected:
                 return
             try:
-                await pipeline.delete(file_id=record.file_id)
-                deleted.append(record.file_id)
+                answers.append(await pipeline.delete(file_id=record.file_id))
             except AuthenticationError as error:
                 rejected.append(error)
             except FileRecordNotFound:

@@ -181,6 +181,7 @@ def fate(outcome: JobOutcome) -> KrixikError:
         error = WaitTimeout(
             f"{about} had not ended in time. It goes on: wait again with the `job` of this error"
         )
+    error.reply = outcome.reply
     error.fill(
         request_id=outcome.request_id, file_id=outcome.file_id, pipeline=outcome.job.pipeline
     )

@@ -35,7 +35,7 @@ ROOMS: dict[str, set[str]] = {
     "_errors": {"_models", "_reply"},  # _models for typing only
     # the protocol, without I/O
     "_models": {"_errors", "_reply"},
-    "_tree": {"_models", "_reply"},
+    "_tree": {"_errors", "_models", "_reply"},
     "_catalogue": {"_errors", "_reply"},
     "_wire": {"_errors", "_models", "_reply", "_tree"},
     # the rules for what callers pass
@@ -49,7 +49,7 @@ ROOMS: dict[str, set[str]] = {
     "_description": {"_catalogue", "_errors", "_reply"},
     "_paging": {"_errors", "_models", "_reply", "_selectors"},
     # exchanges and schedules, without I/O
-    "_submit": {"_errors", "_models", "_wire"},
+    "_submit": {"_errors", "_models", "_reply", "_wire"},
     "_law": set(),
     "_timing": {"_law"},
     "_sketch": {"_law"},
@@ -83,8 +83,8 @@ ROOMS: dict[str, set[str]] = {
         "_transport", "_waiting",
     },
     "_sending": {
-        "_catalogue", "_contents", "_conversion", "_errors", "_models", "_offload", "_session",
-        "_sources", "_submit", "_validation", "_wire",
+        "_catalogue", "_contents", "_conversion", "_errors", "_models", "_offload", "_reply",
+        "_session", "_sources", "_submit", "_transport", "_validation", "_wire",
     },
     "_fetching": {"_errors", "_models", "_reply", "_session", "_validation", "_wire"},
     # many files, each step written down
@@ -170,7 +170,7 @@ IMPORTERS: dict[str, set[str]] = {
     "torch": {"server.runners"},
     "transformers": {"server.runners"},
     "click": {"_cli", "_commands"},
-    "rich": {"_cli", "_commands", "_progress"},
+    "rich": {"_cli", "_commands", "_progress", "_tree"},
     "threading": {"_offload"},
     "concurrent": {"_offload"},
     "multiprocessing": {"_offload"},

@@ -418,7 +418,7 @@ async def test_a_value_that_breaks_a_rule(
         ({"file_tags": [{"a": "b", "c": "d"}]}, "must hold dicts of one pair"),
         ({"file_tags": [{"a": 1}]}, "keys and values must be str"),
         ({"file_description": 7}, "file_description is int"),
-        ({"expire_time": None}, "expire_time is NoneType"),
+        ({"expire_time": "1800"}, "expire_time is str"),
         ({"expire_time": True}, "expire_time is bool"),
         ({"expire_time": 1800.0}, "expire_time is float"),
         ({"modules": ["keyword-db"]}, "modules is list"),

@@ -141,7 +141,7 @@ class OneFile:
             if shipment.fresh_name is not None and entry.file_name is not None:
                 request = attrs.evolve(shipment.request, file_name=entry.file_name)
                 shipment = attrs.evolve(shipment, request=request)
-        ref, _ = await _sending.send(
+        ref, _, _ = await _sending.send(
             work.session,
             shipment,
             notes=self,
