@@ -107,7 +107,16 @@ def _tracing() -> aiohttp.TraceConfig:
     async def ended(_: aiohttp.ClientSession, progress: SimpleNamespace, __: object) -> None:
         progress.is_connecting = False
 
+    async def answered(
+        _: aiohttp.ClientSession, __: object, params: aiohttp.TraceRequestEndParams
+    ) -> None:
+        # httpx-aiohttp (0.2.0) encodes it as UTF-8, and leaves the connection open where it fails.
+        reason = params.response.reason
+        if reason is not None and not reason.isascii():
+            params.response.reason = reason.encode("ascii", "replace").decode("ascii")
+
     config = aiohttp.TraceConfig(trace_config_ctx_factory=context)  # type: ignore[arg-type] # a namespace by its annotation, any object in fact
     config.on_connection_create_start.append(started)
     config.on_connection_create_end.append(ended)
+    config.on_request_end.append(answered)
     return config
