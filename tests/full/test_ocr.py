@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import unicodedata
 import zlib
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,25 @@ from krixik_async.server.runners import RunnerError, RunRequest, run
 
 LINES = {
     "tesseract-en": ["It was a bright cold day,", "and the clocks were striking."],
-    "tesseract-es": ["El niño comió pan mañana,", "según la canción del jardín."],
+    "tesseract-es": ["El niño come pan mañana,", "y sueña con la montaña."],
 }
+TILDE = "\u0303"
 LANGUAGES = {"tesseract-en": "eng", "tesseract-es": "spa"}
 
 
 def drawn(lines: list[str], kind: str = "PNG", mode: str = "RGB") -> bytes:
     image = Image.new(mode, (900, 200), "white")
     font = ImageFont.load_default(48)
+    draw = ImageDraw.Draw(image)
     for number, line in enumerate(lines):
-        ImageDraw.Draw(image).text((20, 20 + 80 * number), line, fill="black", font=font)
+        x, y = 20.0, 20 + 80 * number
+        for character in line:
+            # Pillow's own font has no accents: the tilde is put on top.
+            base, *accents = unicodedata.normalize("NFD", character)
+            draw.text((x, y), base, fill="black", font=font)
+            if accents == [TILDE]:
+                draw.text((x, y - 16), "~", fill="black", font=font)
+            x += font.getlength(base)
     buffer = io.BytesIO()
     image.save(buffer, kind)
     return buffer.getvalue()
@@ -51,19 +61,17 @@ def test_the_text_and_the_words_are_tesseracts(tmp_path: Path, model: str, kind:
     (page,) = output(asked)
     with Image.open(asked.source) as image:
         text = pytesseract.image_to_string(image, lang=LANGUAGES[model])
-        table = pytesseract.image_to_data(
-            image, lang=LANGUAGES[model], output_type=pytesseract.Output.DICT
-        )
+        table = pytesseract.image_to_data(image, lang=LANGUAGES[model])
     assert page["text"] == text.replace("\f", "")
-    assert page["text"].split("\n") == [*LINES[model], "", ""][: page["text"].count("\n") + 1]
-    expected = [
-        {
-            **{name: table[name][row] for name in ("left", "top", "width", "height", "text")},
-            "conf": round(float(table["conf"][row]), 2),
-        }
-        for row, level in enumerate(table["level"])
-        if level == 5 and table["text"][row].strip()
-    ]
+    assert [line for line in page["text"].split("\n") if line.strip()] == LINES[model]
+    head, *rows = (line.split("\t") for line in table.splitlines())
+    expected = []
+    for row in rows:
+        cell = dict(zip(head, row, strict=True))
+        if cell["level"] == "5" and cell["text"].strip():
+            place = {name: int(cell[name]) for name in ("left", "top", "width", "height")}
+            conf = round(float(cell["conf"]), 2)
+            expected.append({**place, "text": cell["text"], "conf": conf})
     assert page["detections"] == expected
     assert [word["text"] for word in expected] == " ".join(LINES[model]).split()
     assert list(expected[0]) == ["left", "top", "width", "height", "text", "conf"]
@@ -114,7 +122,6 @@ def test_without_the_language_the_line_that_installs_it_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TESSDATA_PREFIX", str(tmp_path))
-    pytesseract.get_languages.cache_clear()
     with pytest.raises(RunnerError) as caught:
         run(request(tmp_path, drawn([]), "tesseract-es"))
     assert str(caught.value) == (
@@ -134,7 +141,6 @@ def test_any_other_failure_of_the_program_is_the_files(
     )
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    pytesseract.get_languages.cache_clear()
     with pytest.raises(RunnerError) as caught:
         run(request(tmp_path, drawn([])))
     assert str(caught.value) == "tesseract ended with status 7"

@@ -18,7 +18,7 @@ from krixik_async.server.runners._weights import locate
 
 MODEL = "all-MiniLM-L6-v2"
 LINES = Path("examples/library.txt").read_text(encoding="utf-8").split("\n")
-TEXTS = [*(line for line in LINES if line.strip())][:40] + ["", "a", "word " * 400]
+TEXTS = [*filter(str.strip, LINES[:60]), "", "a", "word " * 400]
 #: of the rounded model's vectors to the unrounded one's, over all texts
 LEAST_COSINE, MEAN_COSINE = 0.99, 0.998
 
@@ -43,7 +43,7 @@ def reference(folder: Path, texts: list[str]) -> Any:
 
 
 def test_the_vectors_are_those_of_transformers(folder: Path) -> None:
-    """Mean of the last hidden state over all tokens, not brought to length 1, 256 tokens at most."""
+    """The mean of the last hidden state over at most 256 tokens, not brought to length 1."""
     found = load(folder, quantize=False).embed(TEXTS)
     np.testing.assert_allclose(found, reference(folder, TEXTS), rtol=0, atol=1e-4)
     assert 3 < np.linalg.norm(found, axis=1).mean() < 7
@@ -89,7 +89,7 @@ async def test_a_search_finds_what_is_meant(tmp_path: Path, *, quantize: bool) -
             download_output=False,
         )
         for query, line in (("a young cat is resting", 1), ("baking a cake", 3)):
-            found = await pipeline.semantic_search(query=query, file_names=["notes.txt"])
+            found = await pipeline.semantic_search(query=query, symbolic_directory_paths=["/*"])
             hits = found.items[0].search_results
             assert [hits[0].line_numbers, len(hits)] == [(line,), 4]
             assert hits[0].distance < hits[1].distance - 0.1
