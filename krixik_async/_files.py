@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeAlias, TypeVar, Unpack
+from typing import Self, TypeAlias, TypeVar, Unpack
 
 from krixik_async import _catalogue, _fetching, _selectors, _validation, _wire
 from krixik_async._arguments import names_checked
+from krixik_async._config import Options
 from krixik_async._errors import FileRecordNotFound, InvalidArgument, KrixikError
 from krixik_async._models import (
     DeleteResult,
@@ -36,6 +38,12 @@ class FilesOnRecord:
         self._session = session
         self._name = _catalogue.check_pipeline_name(name)
         self._chain = _catalogue.check_chain(module_chain)
+
+    def with_options(self, **options: Unpack[Options]) -> Self:
+        """Give the same pipeline with other limits for its calls; see `Krixik.with_options`."""
+        other = copy.copy(self)
+        other._session = self._session.with_options(options)
+        return other
 
     async def fetch_output(
         self, *, file_id: str, local_save_directory: SaveTo | None = None

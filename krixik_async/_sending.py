@@ -13,10 +13,12 @@ from typing import Any, BinaryIO, Protocol, TypeAlias, TypeGuard
 import attrs
 
 from krixik_async import _catalogue, _conversion, _validation
+from krixik_async._contents import content_check
 from krixik_async._errors import InvalidArgument, InvalidArgumentType, KrixikError
 from krixik_async._models import JobRef
 from krixik_async._offload import Offload
 from krixik_async._session import Session
+from krixik_async._sources import BytesSource, FileSource, PathSource, UploadSource
 from krixik_async._submit import (
     AskTicket,
     Exchange,
@@ -29,7 +31,6 @@ from krixik_async._submit import (
     resume,
     submit,
 )
-from krixik_async._transport import BytesSource, FileSource, PathSource, UploadSource
 from krixik_async._wire import Submit, Ticket, read_ticket
 
 LocalFile: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
@@ -57,6 +58,7 @@ class Shipment:
     source: UploadSource
     upload_name: str
     what: str
+    size_bytes: int
     fresh_name: Callable[[], str] | None
 
 
@@ -105,7 +107,7 @@ async def prepare(
         source = await _convert(source, extension, what, session)
         local_name, made_up = _conversion.converted_name(local_name), ".txt"
         what = f"the text of {what}"
-    await _check_content(source, chain, what, session.offload)
+    size_bytes = await _check_content(source, chain, what, session.offload)
     make = _name_maker(made_up, session.rng)
     return Shipment(
         request=Submit(
@@ -123,6 +125,7 @@ async def prepare(
         # A name on disk may hold bytes that are no text; nobody reads it over there.
         upload_name=local_name.encode("utf-8", "replace").decode("utf-8"),
         what=what,
+        size_bytes=size_bytes,
         fresh_name=make if name is None else None,
     )
 
@@ -194,11 +197,12 @@ async def _convert(
 
 async def _check_content(
     source: UploadSource, chain: Sequence[str], what: str, offload: Offload
-) -> None:
+) -> int:
+    """Give the size in bytes of what can be sent."""
     try:
         size = await source.size(offload)
         _validation.check_size(size, chain, what=what)
-        check = _content_check(chain, what)
+        check = content_check(chain, what)
         # Read even where nothing is checked: that it can be read is found out before it is sent.
         async with aclosing(source.chunks(offload)) as pieces:
             async for piece in pieces:
@@ -210,24 +214,13 @@ async def _check_content(
         raise
     except (OSError, ValueError) as error:
         raise _unreadable(what, error) from error
+    return size
 
 
 def _unreadable(what: str, error: OSError | ValueError) -> InvalidArgument:
     # ValueError: a path with a zero character in it.
     reason = getattr(error, "strerror", None) or str(error)
     return InvalidArgument(f"{what} cannot be read: {reason}")
-
-
-def _content_check(
-    chain: Sequence[str], what: str
-) -> _validation.TextCheck | _validation.JsonCheck | None:
-    match _catalogue.input_format(chain):
-        case "text":
-            return _validation.TextCheck(what)
-        case "json":
-            return _validation.JsonCheck(what)
-        case _:
-            return None
 
 
 def _name_maker(extension: str, rng: random.Random) -> Callable[[], str]:
@@ -271,6 +264,7 @@ async def send(
         submitted_at=asked,
         expires_at=asked + done.request.expire_time,
         module_count=len(done.request.pipeline_ordered_modules),
+        size_bytes=shipment.size_bytes,
     )
     return ref, done.request
 

@@ -32,7 +32,7 @@ from krixik_async._results import fate
 from krixik_async._sending import GivenFile
 from krixik_async._session import Session
 from krixik_async._submit import RecordedTicket
-from krixik_async._waiting import Poll
+from krixik_async._waiting import Schedule
 from krixik_async._wire import Submit, Ticket
 
 # An error's text in the journal: enough for what our messages say.
@@ -50,7 +50,7 @@ class Work:
     chain: tuple[str, ...]
     defaults: FileInput
     save_to: Path | None
-    poll: Poll
+    schedule: Schedule
 
 
 class _LeaveAlone(Exception):
@@ -211,7 +211,7 @@ class OneFile:
             timeout=None,
             return_when="all",
             on_update=self._seen,
-            poll=self._work.poll,
+            schedule=self._work.schedule,
         )
         ended = self._ended = result[job.request_id]
         if ended.state == "complete":

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import attrs
@@ -147,6 +148,13 @@ async def _forget(app: Starlette, file_id: str) -> None:
     await running.store.delete(file_id)
 
 
+_HANDLERS: Mapping[Any, Any] = {
+    ClientDisconnect: _gone,
+    HTTPException: _no_such_method,
+    Exception: _broken,
+}
+
+
 def build(
     settings: ServerSettings,
     *,
@@ -181,15 +189,7 @@ def build(
                     await store.aclose()
 
     accounts = frozenset(account_of(key) for key in settings.api_keys)
-    app = Starlette(
-        routes=_routes(accounts),
-        exception_handlers={
-            ClientDisconnect: _gone,
-            HTTPException: _no_such_method,
-            Exception: _broken,
-        },
-        lifespan=lifespan,
-    )
+    app = Starlette(routes=_routes(accounts), exception_handlers=_HANDLERS, lifespan=lifespan)
     if faults is not None:
         app.add_middleware(
             FaultMiddleware,
