@@ -56,10 +56,14 @@ class JobRef:
 
 @attrs.frozen(kw_only=True)
 class FailureStatus:
-    """Hold what the service says of a failure; `failure_module` ("module_1.parser") may be None."""
+    """Hold what the service says of a failure; `failure_module` ("module_1.parser") may be None.
+
+    `message` is the reason: the embedded server gives it, the hosted service does not.
+    """
 
     process_id: str | None
     failure_module: str | None
+    message: str | None = None
     raw: Mapping[str, JSON] = attrs.field(repr=False, eq=False, factory=dict)
 
 

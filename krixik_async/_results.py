@@ -170,7 +170,9 @@ def fate(outcome: JobOutcome) -> KrixikError:
     error: JobError
     if outcome.state == "failed":
         module = outcome.failure_module or "a module the service does not name"
-        error = ProcessFailed(f"{about} failed at {module}")
+        failure = outcome.last_status and outcome.last_status.failure_status
+        why = f": {failure.message}" if failure and failure.message else ""
+        error = ProcessFailed(f"{about} failed at {module}{why}")
         error.failure_module = outcome.failure_module
     elif outcome.vanished:
         says = f" ({outcome.error})" if outcome.error else ""
