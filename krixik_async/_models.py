@@ -58,7 +58,7 @@ class JobRef:
 class FailureStatus:
     """Hold what the service says of a failure; `failure_module` ("module_1.parser") may be None.
 
-    `message` is the reason: the embedded server gives it, the hosted service does not.
+    `message` says why, where the server tells: the embedded one does, the hosted one does not.
     """
 
     process_id: str | None

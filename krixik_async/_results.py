@@ -170,9 +170,7 @@ def fate(outcome: JobOutcome) -> KrixikError:
     error: JobError
     if outcome.state == "failed":
         module = outcome.failure_module or "a module the service does not name"
-        failure = outcome.last_status and outcome.last_status.failure_status
-        why = f": {failure.message}" if failure and failure.message else ""
-        error = ProcessFailed(f"{about} failed at {module}{why}")
+        error = ProcessFailed(f"{about} failed at {module}{_reason(outcome)}")
         error.failure_module = outcome.failure_module
     elif outcome.vanished:
         says = f" ({outcome.error})" if outcome.error else ""
@@ -188,3 +186,9 @@ def fate(outcome: JobOutcome) -> KrixikError:
     )
     error.job, error.outcome = outcome.job, outcome
     return error
+
+
+def _reason(outcome: JobOutcome) -> str:
+    status = outcome.last_status
+    failure = None if status is None else status.failure_status
+    return f": {failure.message}" if failure is not None and failure.message else ""
