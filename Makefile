@@ -43,6 +43,7 @@ bench: setup parity-setup ## time one small file, with this client and the offic
 soak: setup ## kill and resume, for about an hour: make soak [RUNS=150]
 	@$(PY) -m tests.soak.kill_and_resume --workers 1 --runs $(RUNS)
 	@$(PY) -m tests.soak.kill_and_resume --workers 4 --runs $(RUNS)
+
 bench-server: setup ## time the embedded server: small files a second, and its answers meanwhile
 	@exec $(PY) benchmarks/server_throughput.py
 
