@@ -29,8 +29,8 @@ test: setup ## run the tests; on Python 3.11 all lines and branches must be cove
 parity: setup parity-setup ## run the demo's scenario with the official client too, and compare
 	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m pytest tests/parity $(ARGS)
 
-bench: setup parity-setup ## time one small file, with this client and the official one in turns
-	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) benchmarks/one_job.py
+bench: setup parity-setup ## measure against the official client and others; write docs/benchmarks.md
+	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m benchmarks $(or $(ARGS),--again)
 
 lint: setup ## check style and format
 	@$(PY) -m ruff check .

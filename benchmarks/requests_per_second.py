@@ -90,7 +90,7 @@ def _one_round(
             or (quick and workers == 32)
         ):
             continue
-        if program == "plain_httpx" and quick:
+        if quick and program in ("plain_httpx", "wrk"):
             continue
         busy_before = server.cpu_s()
         numbers = _measure(
