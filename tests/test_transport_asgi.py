@@ -85,6 +85,7 @@ async def test_the_application_sees_the_request_as_a_server_would_show_it() -> N
     headers = dict(seen.pop("headers"))
     assert headers[b"x-some"] == b"Thing"
     assert headers[b"content-length"] == b"4"
+    assert [*seen.pop("extensions")] == ["krixik_async.hang_up"]
     assert seen == {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},

@@ -269,7 +269,7 @@ class FullDisk(InlineOffload):
 
 
 @by_every_sender
-@pytest.mark.parametrize("step", ["_create", "write", "_settle", "replace"])
+@pytest.mark.parametrize("step", ["begin", "write", "settle", "place"])
 async def test_a_full_disk_is_told_and_not_tried_again(
     sender: str, step: str, destination: Path
 ) -> None:
@@ -338,7 +338,7 @@ async def test_a_download_that_nobody_waits_for_any_more_is_not_put_in_place(
 
     class Slow(InlineOffload):
         async def __call__(self, function: Any, /, *args: object) -> Any:
-            if function.__name__ == "_settle":
+            if function.__name__ == "settle":
                 settling.set()
                 await cancelled.wait()
             return await super().__call__(function, *args)

@@ -20,14 +20,14 @@ from krixik_async._transport._seam import PresignedURL, hidden
 _FOLLOWED = frozenset({301, 302, 303, 307, 308})
 
 
-def save_or_follow(saving: Saving) -> Consume[int | PresignedURL]:
-    """Give what saves a 200, gives the place a redirect names, and refuses anything else."""
+def save_or_follow(saving: Saving) -> Consume[int | PresignedURL | None]:
+    """Give what saves a file, gives the place a redirect names, and refuses anything else."""
 
     async def consume(
-        response: httpx.Response, attempt: Streamed[int | PresignedURL]
-    ) -> int | PresignedURL:
+        response: httpx.Response, attempt: Streamed[int | PresignedURL | None]
+    ) -> int | PresignedURL | None:
         url = attempt.request.url
-        if response.status_code == 200:
+        if saving.takes(response.status_code):
             return await saving.save(
                 response, on_bytes=attempt.restart_limit, is_wanted=lambda: attempt.is_wanted
             )

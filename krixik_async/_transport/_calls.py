@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,7 +31,8 @@ from krixik_async._transport._answers import save_or_follow, signed_url
 from krixik_async._transport._download import Saving
 from krixik_async._transport._exchange import Exchanges, Posted, Streamed, choose_sender
 from krixik_async._transport._pace import Pace, TransportStatistics
-from krixik_async._transport._permits import Permits
+from krixik_async._transport._part import look
+from krixik_async._transport._permits import Permits, Turn
 from krixik_async._transport._posting import read_whole, timeouts
 from krixik_async._transport._retry import MayRepeat, Retries, may_repeat_download
 from krixik_async._transport._seam import Target
@@ -45,6 +47,8 @@ SLOWEST_UPLOAD_BYTES_PER_S = 50_000.0
 # The official client's limit for a download, counted from the last bytes that came in.
 DOWNLOAD_STALL_S = 60.0
 _REDIRECTS = 5
+_NOTHING_LEFT = "Nothing was left half-written"
+_KEPT = "What came is kept beside the output's place: calling again goes on from there"
 
 _AGENT = {"User-Agent": f"krixik-async/{__version__}", "Accept": "*/*"}
 
@@ -62,6 +66,7 @@ class TransportSettings:
     backoff_s: float = 0.5
     backoff_cap_s: float = 30.0
     attempt_timeout_s: float | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
 
 class Transport:
@@ -97,23 +102,61 @@ class Transport:
             rng=rng,
             on_retry=self._exchanges.count_retry,
         )
-        self._headers = httpx.Headers(
-            {
-                **_AGENT,
-                "Accept-Encoding": "gzip, deflate",
-                "Content-Type": _wire.CONTENT_TYPE,
-                _wire.KEY_HEADER: settings.api_key,
-            }
-        )
+        self._headers = _headers(settings)
         self._targets: dict[str, Target] = {}
+
+    def with_settings(self, settings: TransportSettings) -> Transport:
+        """Give one that shares everything with this and sends by other settings.
+
+        What bounds all requests together, `max_in_flight` and `rate_limit`, stays as it is here.
+        """
+        other = copy.copy(self)
+        other._settings = settings
+        other._headers = _headers(settings)
+        other._targets = {}
+        other._retries = self._retries.with_limits(
+            attempts=settings.attempts,
+            backoff_s=settings.backoff_s,
+            backoff_cap_s=settings.backoff_cap_s,
+        )
+        return other
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether `aclose()` was called, here or on one that shares with this."""
+        return self._exchanges.closed
 
     @property
     def statistics(self) -> TransportStatistics:
         """Count requests, retries and "too many" answers so far."""
         return self._exchanges.statistics
 
-    async def call(self, request: _wire.Request, read: Callable[[_wire.Endpoint, Reply], T]) -> T:
-        """Post `request` and give what `read` makes of the answer.
+    @property
+    def credentials(self) -> tuple[str, str]:
+        """Give (api_key, api_url), for telling accounts apart; never to be shown or kept."""
+        return self._settings.api_key, self._settings.api_url
+
+    @property
+    def rate(self) -> float | None:
+        """Tell the requests per second allowed now; None is without limit."""
+        return self._exchanges.rate
+
+    async def turn(self) -> Turn:
+        """Wait until one more request may go, and hold its place.
+
+        For who wants to choose what to send only when it can go: give the turn to `call`, or
+        release it. Cancel-safe.
+        """
+        return await self._exchanges.turn()
+
+    async def call(
+        self,
+        request: _wire.Request,
+        read: Callable[[_wire.Endpoint, Reply], T],
+        *,
+        turn: Turn | None = None,
+    ) -> T:
+        """Post `request` and give what `read` makes of the answer; `turn` serves the first try.
 
         Repeats where that is safe (see `MayRepeat`). Raises what `read` raises, ConnectFailed,
         AnswerLost, UnexpectedReply, ClientClosed. Cancel-safe.
@@ -124,8 +167,10 @@ class Transport:
         target = self._targets.get(endpoint.path) or self._target(endpoint)
 
         async def once() -> T:
+            nonlocal turn
+            mine, turn = turn, None
             posted = Posted(name=endpoint.name, limit_s=limit, target=target, content=content)
-            reply = await self._exchanges.run(posted)
+            reply = await self._exchanges.run(posted, mine)
             try:
                 return read(endpoint, reply)
             except KrixikError as error:
@@ -198,9 +243,11 @@ class Transport:
     async def download(self, url: str, destination: Path) -> int:
         """Save what the link gives as `destination` and give the number of bytes written.
 
-        Repeats from the start where it stops short. What was at `destination` stays there until
-        the whole file can take its place. Raises DownloadRejected, DownloadInterrupted,
-        ConnectFailed, RateLimited, ServerError, ClientClosed. Cancel-safe.
+        Repeats where it stops short, and goes on where it stopped if the host can do that; what a
+        call that raises or is cancelled has got is kept beside `destination`, as
+        `<name>.part`, for the next. What was at `destination` stays there until the whole file
+        can take its place. Raises DownloadRejected, DownloadInterrupted, ConnectFailed,
+        RateLimited, ServerError, ClientClosed. Cancel-safe.
         """
         first = signed_url(url, "download")
         self._check_open()
@@ -210,20 +257,22 @@ class Transport:
 
     async def _download_once(self, url: httpx.URL, destination: Path) -> int:
         for _ in range(_REDIRECTS + 1):
+            private = destination.with_name(f".{self._rng.getrandbits(64):016x}.krixik-part")
+            held = await self._offload(look, destination)
+            saving = Saving(destination, private, self._offload, held)
             get = httpx.Request(
                 "GET",
                 url,
-                headers={**_AGENT, "Accept-Encoding": "identity"},
+                headers={**_AGENT, "Accept-Encoding": "identity", **saving.headers},
                 extensions=timeouts(self._settings.connect_timeout_s),
             )
             get.url = url
-            part = destination.with_name(f".{self._rng.getrandbits(64):016x}.krixik-part")
             attempt = Streamed(
                 name="download",
                 request=get,
                 limit_s=DOWNLOAD_STALL_S,
                 in_own_task=True,
-                consume=save_or_follow(Saving(destination, part, self._offload)),
+                consume=save_or_follow(saving),
             )
             lost: AnswerLost | None = None
             try:
@@ -231,10 +280,12 @@ class Transport:
             except AnswerLost as error:
                 lost = error
             if lost is not None:
-                raise DownloadInterrupted(f"{lost.message}. Nothing was left half-written")
+                left = _KEPT if saving.is_kept else _NOTHING_LEFT
+                raise DownloadInterrupted(f"{lost.message}. {left}")
             if isinstance(found, int):
                 return found
-            url = found
+            # None: the rest did not fit what was there, so the same place is asked for the whole.
+            url = url if found is None else found
         raise DownloadRejected(f"the download was redirected more than {_REDIRECTS} times")
 
     async def aclose(self) -> None:
@@ -251,6 +302,18 @@ class Transport:
 
 async def _read(response: httpx.Response, attempt: Streamed[Reply]) -> Reply:
     return await read_whole(response, attempt.name)
+
+
+def _headers(settings: TransportSettings) -> httpx.Headers:
+    return httpx.Headers(
+        {
+            **_AGENT,
+            **settings.headers,
+            "Accept-Encoding": "gzip, deflate",
+            "Content-Type": _wire.CONTENT_TYPE,
+            _wire.KEY_HEADER: settings.api_key,
+        }
+    )
 
 
 def _parse(url: str) -> httpx.URL:

@@ -24,7 +24,7 @@ from krixik_async._transport._asgi import InProcessTransport
 from krixik_async._transport._failures import meaning, reported, timed_out
 from krixik_async._transport._given import ClientSender, TransportSender
 from krixik_async._transport._pace import Pace, TransportStatistics, retry_after_s
-from krixik_async._transport._permits import Permits
+from krixik_async._transport._permits import Permits, Turn
 from krixik_async._transport._seam import Progress, Sender, Target
 from krixik_async._transport._upload import UploadBody
 
@@ -159,19 +159,35 @@ class Exchanges:
         """Count one more request that repeats another."""
         self._retries += 1
 
-    async def run(self, attempt: Attempt[T]) -> T:
+    @property
+    def rate(self) -> float | None:
+        """Tell the requests per second allowed now; None is without limit."""
+        return self._pace.rate
+
+    async def turn(self) -> Turn:
+        """Wait until one more request may go. Cancel-safe. Give it to `run`, or release it."""
+        await self._permits.acquire()
+        try:
+            now = self._clock.now()
+            slot = self._pace.reserve(now)
+            if slot > now:
+                await self._await_slot(slot, now)
+        except BaseException:
+            self._permits.release()
+            raise
+        return Turn(self._permits)
+
+    async def run(self, attempt: Attempt[T], turn: Turn | None = None) -> T:
         """Carry the attempt out and give its result.
 
         Raises ConnectFailed, AnswerLost, UnexpectedReply, ClientClosed, and what consuming an
         answer raises. Cancel-safe: returns promptly; a request that was sent may still be carried
         out.
         """
-        await self._permits.acquire()
+        if turn is None:
+            turn = await self.turn()
+        turn.take()
         try:
-            now = self._clock.now()
-            slot = self._pace.reserve(now)
-            if slot > now:
-                await self._turn(slot, now)
             sender = self._open_sender()
         except BaseException:
             self._permits.release()
@@ -221,7 +237,7 @@ class Exchanges:
                 "the client was closed while this was under way: it may or may not have been done"
             )
 
-    async def _turn(self, slot: float, now: float) -> None:
+    async def _await_slot(self, slot: float, now: float) -> None:
         while (delay := slot - now) > 0:
             await self.pause(delay)
             now = self._clock.now()

@@ -72,6 +72,7 @@ class Retries:
         pause: Callable[[float], Awaitable[None]],
         rng: random.Random,
         on_retry: Callable[[], None],
+        budget: RetryBudget | None = None,
     ) -> None:
         self._attempts = attempts
         self._backoff_s = backoff_s
@@ -80,7 +81,20 @@ class Retries:
         self._pause = pause
         self._rng = rng
         self._on_retry = on_retry
-        self._budget = RetryBudget()
+        self._budget = RetryBudget() if budget is None else budget
+
+    def with_limits(self, *, attempts: int, backoff_s: float, backoff_cap_s: float) -> Retries:
+        """Give the same with other limits, on the same budget."""
+        return Retries(
+            attempts=attempts,
+            backoff_s=backoff_s,
+            backoff_cap_s=backoff_cap_s,
+            clock=self._clock,
+            pause=self._pause,
+            rng=self._rng,
+            on_retry=self._on_retry,
+            budget=self._budget,
+        )
 
     async def run(
         self,
