@@ -6,7 +6,7 @@
 # All paths are relative and quoted, so that a checkout below a folder with blanks in its name works.
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test parity bench lint format types reference build lock clean setup parity-setup
+.PHONY: help demo test parity bench soak lint format types reference build lock clean setup parity-setup
 
 VENV ?= .venv
 PARITY_VENV ?= .parity-venv
@@ -14,6 +14,7 @@ PY = "$(VENV)/bin/python"
 FILES ?=
 QUERY ?=
 ARGS ?=
+RUNS ?= 150
 DIST ?= dist
 export PYTHON
 
@@ -32,6 +33,10 @@ parity: setup parity-setup ## run the demo's scenario with the official client t
 bench: setup parity-setup ## measure against the official client and others; write docs/benchmarks.md
 	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m benchmarks $(or $(ARGS),--again)
 
+soak: setup ## kill and resume, for about an hour: make soak [RUNS=150]
+	@$(PY) -m tests.soak.kill_and_resume --workers 1 --runs $(RUNS)
+	@$(PY) -m tests.soak.kill_and_resume --workers 4 --runs $(RUNS)
+
 lint: setup ## check style and format
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
@@ -40,8 +45,9 @@ format: setup ## put style and format right, as far as a program can
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-types: setup ## check types, strictly
+types: setup ## check types, strictly, and what users write with a second checker
 	@$(PY) -m mypy
+	@$(PY) -m pyright --pythonpath $(PY)
 
 reference: setup ## remake docs/reference.md from the docstrings
 	@$(PY) docs/make_reference.py
