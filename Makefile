@@ -37,8 +37,8 @@ test-full: full-setup ## run the tests that need model weights, PyTorch and Tess
 parity: setup parity-setup ## run the demo's scenario with the official client too, and compare
 	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m pytest tests/parity $(ARGS)
 
-bench: setup parity-setup ## time one small file, with this client and the official one in turns
-	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) benchmarks/one_job.py
+bench: setup parity-setup ## measure against the official client and others; write docs/benchmarks.md
+	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m benchmarks $(or $(ARGS),--again)
 
 soak: setup ## kill and resume, for about an hour: make soak [RUNS=150]
 	@$(PY) -m tests.soak.kill_and_resume --workers 1 --runs $(RUNS)
