@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-
 # A step of F is taken within this share of its time.
 STEP = 1e-9
 
@@ -114,7 +113,7 @@ class Law:
         known = (t for t, done in zip(self.times, self.done, strict=True) if done > 0)
         low, high = math.log2(next(known) / below), math.log2(self.times[-1] * above)
         # Eight points an octave where nothing else is known.
-        extra = [*(2 ** (low + i / 8) for i in range(math.ceil((high - low) * 8))), 2**high]
+        extra = [*(2 ** (low + i / 8) for i in range(int((high - low) * 8))), 2**high]
         head = [t for t in extra if t < self.times[1]]
         tail = [t for t in extra if t > self.times[-1]]
         times = [0.0, *head, *self.times[1:], *tail]

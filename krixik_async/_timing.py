@@ -51,7 +51,7 @@ def growing_interval(elapsed_s: float, scale: float) -> float:
     falls near (scale / 2) k**2. Doubling would be right only if delay were valued relative to the
     duration; its mean delay is 44 % of that.
     """
-    return max(scale / 2.0, math.sqrt(2.0 * scale * elapsed_s))
+    return max(scale / 2.0, math.sqrt(2.0 * scale * max(0.0, elapsed_s)))
 
 
 def urgency(law: Law | None, *, age_s: float, since_look_s: float) -> float:

@@ -8,7 +8,7 @@ import random
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from krixik_async._sketch import BINS, COARSEST, FINEST, KEPT, Sketch
@@ -29,6 +29,7 @@ def spread(mean: float, sigma: float, count: int, seed: int = 0) -> list[float]:
     return [rng.lognormvariate(math.log(mean), sigma) for _ in range(count)]
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(SECONDS, SECONDS), min_size=1, max_size=30))
 def test_any_intervals_give_a_law(intervals: list[tuple[float, float]]) -> None:
     sketch = Sketch()
@@ -112,6 +113,7 @@ def test_a_window_in_the_wrong_place_moves(first: float, then: float) -> None:
     assert law.quantile(0.5) == pytest.approx(then, rel=0.2)
 
 
+@settings(max_examples=40)
 @given(DURATIONS, DURATIONS)
 def test_merging_is_the_same_either_way(ours: list[float], theirs: list[float]) -> None:
     """To within float32: the same law of the same jobs, whichever was added to which."""
@@ -122,6 +124,7 @@ def test_merging_is_the_same_either_way(ours: list[float], theirs: list[float]) 
     assert one.weight == pytest.approx(other.weight, rel=1e-4)
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.floats(10, 1000), min_size=1, max_size=30),
     st.lists(st.floats(10, 1000), min_size=1, max_size=30),
@@ -150,6 +153,7 @@ def test_merging_with_nothing_changes_nothing() -> None:
     assert (sketch.to_dict(), empty.law().share(3.5)) == (before, sketch.law().share(3.5))
 
 
+@settings(max_examples=40)
 @given(DURATIONS)
 def test_a_sketch_survives_being_written_down(durations: list[float]) -> None:
     sketch = sketch_of(durations)
