@@ -22,7 +22,7 @@ def _table(values: Iterable[float]) -> Sequence[float]:
 
 @attrs.frozen(eq=False)
 class Law:
-    """Hold a law of durations: F at increasing times in seconds, linear between them.
+    """Hold a law of durations: F at times in seconds that never decrease, linear between them.
 
     `times` starts with 0 and `done` (F there) ends with 1. `known` is the number of jobs that it
     was learned from. Compared and hashed by identity.

@@ -45,6 +45,8 @@ PRIOR_SPREAD, PRIOR_JOBS = 0.5, 1.0
 # B. W. Silverman, "Density estimation" (1986), section 3.4.2, equation 3.31.
 SILVERMAN = 0.9
 BANDWIDTHS = 3.0
+# Half of the jobs, even if rounding has made it a little less.
+HALF = 0.499
 
 
 @attrs.define(eq=False)
@@ -228,10 +230,10 @@ def _bandwidth(held: Sequence[tuple[int, float]], step: int, weight: float) -> f
 def _shortest_half(held: Sequence[tuple[int, float]], step: int) -> int:
     shortest, inside, last = held[-1][0] + step - held[0][0], 0.0, 0
     for i, share in held:
-        while inside < 0.5 and last < len(held):
+        while inside < HALF and last < len(held):
             inside += held[last][1]
             last += 1
-        if inside < 0.5:
+        if inside < HALF:
             break
         shortest = min(shortest, held[last - 1][0] + step - i)
         inside -= share
