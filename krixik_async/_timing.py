@@ -205,13 +205,12 @@ class Plan:
         if i + 1 >= len(self.law.times):
             return None
         # The best next look moves one way only as a job ages, so between two points of the grid it
-        # is one point's or the other's.
-        one, other = self._next[i], self._next[i + 1]
-        at = self.law.share(after_s)
-        times, lines = self.law.times, self._lines
-        return times[
-            one if lines[one] - times[one] * at <= lines[other] - times[other] * at else other
-        ]
+        # is one of those between theirs.
+        between = range(self._next[i], self._next[i + 1] + 1)
+        if len(between) == 1:
+            return self.law.times[between[0]]
+        at, times, lines = self.law.share(after_s), self.law.times, self._lines
+        return times[min(between, key=lambda j: lines[j] - times[j] * at)]
 
 
 def _hidden(

@@ -95,6 +95,14 @@ def test_jobs_that_became_four_times_faster_are_found_out() -> None:
     assert sketch.law().quantile(0.5) == pytest.approx(15.0, rel=0.15)
 
 
+def test_a_first_look_that_keeps_finding_jobs_done_is_believed_to_come_late() -> None:
+    """Not all of them just before it, where the few that were known lie."""
+    sketch = sketch_of([70.0, 78.0, 80.0, 85.0, 92.0])
+    for _ in range(10):
+        sketch.observe(0.0, 72.0)
+    assert sketch.law().share(60.0) > 0.1
+
+
 def test_half_of_the_weight_is_of_the_last_138_jobs() -> None:
     sketch = sketch_of([10.0] * 2000 + [1000.0] * 138)
     assert sketch.law().share(100.0) == pytest.approx(0.5, abs=0.02)

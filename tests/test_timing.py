@@ -83,6 +83,26 @@ def test_from_any_age_the_next_look_lies_ahead_and_never_moves_back(
     assert (plan.next_look(end), plan.next_look(end + 1)) == (None, None)
 
 
+@settings(max_examples=40)
+@given(laws(), st.floats(0.01, 30.0), st.floats(0.0, 0.99))
+def test_the_next_look_is_the_best_from_ages_off_the_grid_too(
+    law: Law, worth: float, part: float
+) -> None:
+    """No other point of the grid, with the plan followed from there, costs less."""
+    plan = Plan(law, worth)
+    age = part * law.times[-1]
+    if law.survival(age) < 1e-6:
+        return
+
+    def cost_by(first: float) -> float:
+        looks, delay = looks_and_delay(law, [first, *times(plan, first)], after_s=age)
+        return worth * looks + delay
+
+    chosen = plan.next_look(age)
+    assert chosen is not None
+    assert cost_by(chosen) <= min(cost_by(t) for t in law.times if t > age) * (1 + 1e-6) + 1e-6
+
+
 @every_law
 @pytest.mark.parametrize("worth", [0.5, 1.0, 2.0])
 def test_the_plan_beats_every_heuristic(law: Law, worth: float) -> None:
