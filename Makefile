@@ -6,7 +6,8 @@
 # All paths are relative and quoted, so that a checkout below a folder with blanks in its name works.
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-full parity bench bench-server lint format types reference build lock clean setup parity-setup full-setup
+.PHONY: help demo test test-full parity bench bench-server soak lint format types reference build lock clean
+.PHONY: setup parity-setup full-setup
 
 VENV ?= .venv
 PARITY_VENV ?= .parity-venv
@@ -17,6 +18,7 @@ PY = "$(VENV)/bin/python"
 FILES ?=
 QUERY ?=
 ARGS ?=
+RUNS ?= 150
 DIST ?= dist
 export PYTHON
 
@@ -35,8 +37,12 @@ test-full: full-setup ## run the tests that need model weights, PyTorch and Tess
 parity: setup parity-setup ## run the demo's scenario with the official client too, and compare
 	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m pytest tests/parity $(ARGS)
 
-bench: setup parity-setup ## time one small file, with this client and the official one in turns
-	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) benchmarks/one_job.py
+bench: setup parity-setup ## measure against the official client and others; write docs/benchmarks.md
+	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m benchmarks $(or $(ARGS),--again)
+
+soak: setup ## kill and resume, for about an hour: make soak [RUNS=150]
+	@$(PY) -m tests.soak.kill_and_resume --workers 1 --runs $(RUNS)
+	@$(PY) -m tests.soak.kill_and_resume --workers 4 --runs $(RUNS)
 
 bench-server: setup ## time the embedded server: small files a second, and its answers meanwhile
 	@exec $(PY) benchmarks/server_throughput.py
@@ -49,8 +55,9 @@ format: setup ## put style and format right, as far as a program can
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-types: setup ## check types, strictly
+types: setup ## check types, strictly, and what users write with a second checker
 	@$(PY) -m mypy
+	@$(PY) -m pyright --pythonpath $(PY)
 
 reference: setup ## remake docs/reference.md from the docstrings
 	@$(PY) docs/make_reference.py

@@ -10,8 +10,6 @@ from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
-import anyio
-
 from krixik_async import _wire
 from krixik_async._account import Account
 from krixik_async._arguments import names_checked
@@ -19,19 +17,16 @@ from krixik_async._clock import Clock
 from krixik_async._config import Config, Options, Settings, read_credentials
 from krixik_async._durations import Durations
 from krixik_async._errors import (
-    AuthenticationError,
-    FileRecordNotFound,
     InvalidArgument,
     InvalidArgumentType,
-    KrixikError,
 )
 from krixik_async._job import Job, as_completed, as_list, ref_of, wait_for, watch
-from krixik_async._models import FileRecord, JobRef, ResetResult
+from krixik_async._models import JobRef, ResetResult
 from krixik_async._offload import Offload
 from krixik_async._pipeline import Pipeline
 from krixik_async._progress import ProgressDisplay
+from krixik_async._resetting import reset
 from krixik_async._results import WaitResult, read_token
-from krixik_async._selectors import MAX_FILES
 from krixik_async._session import open_session
 from krixik_async._streaming import AsCompleted
 from krixik_async._tasks import TaskSet
@@ -44,8 +39,6 @@ if TYPE_CHECKING:
 
     from krixik_async.server._plan import FaultPlan
 
-# How many deletions of a reset are in flight.
-RESET_AT_A_TIME = 16
 # The embedded server in process: any key would do, and nothing is listening at the address.
 LOCAL_KEY = "00000000-0000-4000-8000-000000000000"
 LOCAL_URL = "http://krixik.local"
@@ -228,8 +221,9 @@ class Krixik(Account):
 
         `attempts`, `attempt_timeout_s`, `connect_timeout_s`, `backoff_s` and `backoff_cap_s` as in
         `Krixik`; `headers` are sent with each call besides the protocol's own. What is not given
-        stays as it is here. The copy shares connections, limits over all requests and waits with
-        this client; closing either closes both. Raises InvalidArgument for a value out of range.
+        stays as it is here. The copy shares connections and limits over all requests with this
+        client, and the waits, whose looks go as this client's; closing either closes both. Raises
+        InvalidArgument for a value out of range.
         """
         other = copy.copy(self)
         other._session = self._opened.with_options(options)
@@ -356,19 +350,7 @@ class Krixik(Account):
                 f"pipeline {pipeline.name!r} was made by another client, perhaps of another "
                 "account: nothing was deleted; call reset_pipeline of the client that made it"
             )
-        tried: set[str] = set()
-        deleted: list[str] = []
-        failures: dict[str, KrixikError] = {}
-        while True:
-            found = await pipeline.list(symbolic_directory_paths=["/*"], max_files=MAX_FILES[1])
-            # Each file once: a list may lag behind and show what is deleted.
-            left = [record for record in found if record.file_id not in tried]
-            if not left:
-                return ResetResult(
-                    pipeline=pipeline.name, deleted=tuple(deleted), failures=failures
-                )
-            tried.update(record.file_id for record in left)
-            await _delete_all(pipeline, left, deleted, failures)
+        return await reset(pipeline)
 
 
 def _check_http(http_client: object, http_transport: object) -> None:
@@ -383,33 +365,3 @@ def _check_http(http_client: object, http_transport: object) -> None:
         raise InvalidArgumentType(
             f"http_transport is {kind_of(http_transport)} but must be an httpx.AsyncBaseTransport"
         )
-
-
-async def _delete_all(
-    pipeline: Pipeline,
-    records: Iterable[FileRecord],
-    deleted: list[str],
-    failures: dict[str, KrixikError],
-) -> None:
-    waiting = iter(records)
-    rejected: list[AuthenticationError] = []
-
-    async def work() -> None:
-        for record in waiting:
-            if rejected:
-                return
-            try:
-                await pipeline.delete(file_id=record.file_id)
-                deleted.append(record.file_id)
-            except AuthenticationError as error:
-                rejected.append(error)
-            except FileRecordNotFound:
-                pass  # deleted or expired since it was listed
-            except KrixikError as error:
-                failures[record.file_id] = error
-
-    async with anyio.create_task_group() as group:
-        for _ in range(RESET_AT_A_TIME):
-            group.start_soon(work)
-    if rejected:
-        raise rejected[0]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
-from typing import Any, Literal, TypedDict, Unpack, overload
+from collections.abc import AsyncIterable, Iterable, Iterator
+from typing import Literal, TypedDict, Unpack, overload
 
 from krixik_async import _bulk, _description, _fetching, _sending, _validation
 from krixik_async._arguments import names_checked
@@ -18,7 +18,7 @@ from krixik_async._reply import JSON
 from krixik_async._results import WaitResult
 from krixik_async._searching import SearchableFiles
 from krixik_async._selectors import Tags
-from krixik_async._sending import GivenFile, LocalFile
+from krixik_async._sending import GivenFile, LocalFile, Modules
 from krixik_async._streaming import AsCompleted
 from krixik_async._waiting import OnUpdate, Poll, ReturnWhen
 from krixik_async._watching import Watch
@@ -32,8 +32,8 @@ class FileOptions(TypedDict, total=False):
     symbolic_file_path: str | None
     file_tags: Tags | None
     file_description: str | None
-    modules: Mapping[str, Any] | None
-    expire_time: int
+    modules: Modules | None
+    expire_time: int | None
     verbose: bool
     local_save_directory: SaveTo | None
 
@@ -131,8 +131,8 @@ class Pipeline(SearchableFiles):
         symbolic_file_path: str | None = None,
         file_tags: Tags | None = None,
         file_description: str | None = None,
-        modules: Mapping[str, Any] | None = None,
-        expire_time: int = _validation.DEFAULT_EXPIRE_TIME_S,
+        modules: Modules | None = None,
+        expire_time: int | None = _validation.DEFAULT_EXPIRE_TIME_S,
         verbose: bool = True,
         local_save_directory: SaveTo | None = None,
         download_output: bool = True,
@@ -175,13 +175,13 @@ class Pipeline(SearchableFiles):
         _validation.check_bool("download_output", download)
         directory = _fetching.check_directory(save_to)
         shipment = await _sending.prepare(self._session, self._name, self._chain, given)
-        ref, request = await _sending.send(self._session, shipment)
-        job = Job(ref, self, request)
+        ref, request, reply = await _sending.send(self._session, shipment)
+        job = Job(ref, self, request, reply=reply)
         if not wait:
             return job
         await job
         if not download:
-            return job
+            return Job(ref, self, request, reply=reply, status_code=200)
         return await _fetching.fetch_output(self._session, self._name, job.file_id, directory)
 
     def process_many(
@@ -194,7 +194,7 @@ class Pipeline(SearchableFiles):
         symbolic_directory_path: str | None = None,
         file_tags: Tags | None = None,
         file_description: str | None = None,
-        modules: Mapping[str, Any] | None = None,
+        modules: Modules | None = None,
         expire_time: int = _validation.DEFAULT_EXPIRE_TIME_S,
         local_save_directory: SaveTo | None = None,
         download_output: bool | None = None,
@@ -235,12 +235,13 @@ class Pipeline(SearchableFiles):
             poll=poll,
         )
 
-    async def test_input(self, *, local_file_path: str | os.PathLike[str]) -> None:
+    async def test_input(self, *, local_file_path: LocalFile, file_name: str | None = None) -> None:
         """Check a file as `process` would, and send nothing.
 
+        Takes what `process` takes: a path, or bytes or a binary file object with a `file_name`.
         Raises InvalidArgument naming the first rule that the file breaks. Idempotent, cancel-safe.
         """
-        given = GivenFile(local_file_path=local_file_path)
+        given = GivenFile(local_file_path=local_file_path, file_name=file_name)
         await _sending.prepare(self._session, self._name, self._chain, given)
 
     # --- asking and waiting ------------------------------------------------------------------

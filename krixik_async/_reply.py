@@ -20,6 +20,12 @@ class Reply:
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     body: bytes = attrs.field(default=b"", repr=False)
 
+    @property
+    def request_id(self) -> str | None:
+        """Give the id that the service gave this call, or None if it gave none."""
+        request_id = (self.json_object() or {}).get("request_id")
+        return request_id if isinstance(request_id, str) else None
+
     def json(self) -> JSON:
         """Parse the body. Raises ValueError if it is not JSON in UTF-8."""
         try:

@@ -8,7 +8,7 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeAlias, TypeGuard
+from typing import BinaryIO, Protocol, TypeAlias, TypedDict, TypeGuard
 
 import attrs
 
@@ -17,6 +17,7 @@ from krixik_async._contents import content_check
 from krixik_async._errors import InvalidArgument, InvalidArgumentType, KrixikError
 from krixik_async._models import JobRef
 from krixik_async._offload import Offload
+from krixik_async._reply import Reply
 from krixik_async._session import Session
 from krixik_async._sources import BytesSource, FileSource, PathSource, UploadSource
 from krixik_async._submit import (
@@ -33,6 +34,16 @@ from krixik_async._submit import (
 )
 from krixik_async._wire import Submit, Ticket, read_ticket
 
+
+class ModuleOptions(TypedDict, total=False):
+    """Hold what may be chosen of one module; what is left out is the module's default."""
+
+    model: str
+    params: Mapping[str, object]
+
+
+# By module name, or by label ("module_1"). A plain dict of dicts will do as well.
+Modules: TypeAlias = Mapping[str, ModuleOptions | Mapping[str, object]]
 LocalFile: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 
 
@@ -46,8 +57,8 @@ class GivenFile:
     symbolic_file_path: str | None = None
     file_tags: Sequence[Mapping[str, str]] | None = None
     file_description: str | None = None
-    modules: Mapping[str, Any] | None = None
-    expire_time: int = _validation.DEFAULT_EXPIRE_TIME_S
+    modules: Modules | None = None
+    expire_time: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -97,7 +108,9 @@ async def prepare(
     tags = () if given.file_tags is None else _validation.check_tags(given.file_tags)
     description = given.file_description
     description = "" if description is None else _validation.check_description(description)
-    seconds = _validation.check_expire_time(given.expire_time)
+    seconds = _validation.DEFAULT_EXPIRE_TIME_S
+    if given.expire_time is not None:
+        seconds = _validation.check_expire_time(given.expire_time)
     source, local_name, what = _source(given.local_file_path, name)
     extension = _validation.check_extension(local_name, chain)
     if name is not None:
@@ -238,11 +251,12 @@ async def send(
     notes: Notes | None = None,
     recorded: RecordedTicket | None = None,
     perhaps_asked: bool = False,
-) -> tuple[JobRef, Submit]:
-    """Send it; give the job and the request as it was stored. See `_submit` for what can happen.
+) -> tuple[JobRef, Submit, Reply | None]:
+    """Send it; give the job, the request as it was stored, and what the service said to it.
 
-    `notes` is told of each step beforehand; `recorded` and `perhaps_asked` take up an exchange
-    that another process did not live to end.
+    See `_submit` for what can happen. `notes` is told of each step beforehand; `recorded` and
+    `perhaps_asked` take up an exchange that another process did not live to end; of the former
+    there is no raw answer any more.
     """
     now, what, fresh_name = session.clock.now, shipment.what, shipment.fresh_name
     if recorded is None:
@@ -266,7 +280,7 @@ async def send(
         module_count=len(done.request.pipeline_ordered_modules),
         size_bytes=shipment.size_bytes,
     )
-    return ref, done.request
+    return ref, done.request, done.ticket.reply if isinstance(done.ticket, Ticket) else None
 
 
 @attrs.define(eq=False)

@@ -35,7 +35,7 @@ ROOMS: dict[str, set[str]] = {
     "_errors": {"_models", "_reply"},  # _models for typing only
     # the protocol, without I/O
     "_models": {"_errors", "_reply"},
-    "_tree": {"_models", "_reply"},
+    "_tree": {"_errors", "_models", "_reply"},
     "_catalogue": {"_errors", "_reply"},
     "_wire": {"_errors", "_models", "_reply", "_tree"},
     # the rules for what callers pass
@@ -49,7 +49,7 @@ ROOMS: dict[str, set[str]] = {
     "_description": {"_catalogue", "_errors", "_reply"},
     "_paging": {"_errors", "_models", "_reply", "_selectors"},
     # exchanges and schedules, without I/O
-    "_submit": {"_errors", "_models", "_wire"},
+    "_submit": {"_errors", "_models", "_reply", "_wire"},
     "_law": set(),
     "_timing": {"_law"},
     "_sketch": {"_law"},
@@ -79,12 +79,12 @@ ROOMS: dict[str, set[str]] = {
     # short flows over it
     "_asking": {"_catalogue", "_errors", "_models", "_reply", "_transport", "_wire"},
     "_session": {
-        "_asking", "_catalogue", "_clock", "_config", "_durations", "_errors", "_models",
-        "_offload", "_polling", "_reply", "_tasks", "_transport", "_waiting", "_wire",
+        "_asking", "_clock", "_config", "_durations", "_models", "_offload", "_polling", "_tasks",
+        "_transport", "_waiting",
     },
     "_sending": {
-        "_catalogue", "_contents", "_conversion", "_errors", "_models", "_offload", "_session",
-        "_sources", "_submit", "_transport", "_validation", "_wire",
+        "_catalogue", "_contents", "_conversion", "_errors", "_models", "_offload", "_reply",
+        "_session", "_sources", "_submit", "_transport", "_validation", "_wire",
     },
     "_fetching": {"_errors", "_models", "_reply", "_session", "_validation", "_wire"},
     # many files, each step written down
@@ -119,15 +119,16 @@ ROOMS: dict[str, set[str]] = {
         "_arguments", "_catalogue", "_description", "_models", "_pipeline", "_reply", "_session",
         "_wire",
     },
+    "_resetting": {"_errors", "_models", "_pipeline", "_selectors"},
     "_client": {
         "_account", "_arguments", "_clock", "_config", "_durations", "_errors", "_job", "_models",
-        "_offload", "_pipeline", "_progress", "_results", "_selectors", "_session", "_streaming",
+        "_offload", "_pipeline", "_progress", "_resetting", "_results", "_session", "_streaming",
         "_tasks", "_transport", "_validation", "_waiting", "_watching", "_wire", "server",
     },
     "": {
         "_bulk", "_client", "_durations", "_errors", "_explaining", "_job", "_models", "_paging",
         "_pipeline", "_policy", "_poll_policy", "_progress", "_reply", "_results", "_streaming",
-        "_tree", "_version", "_waiting", "_watching",
+        "_tree", "_version", "_watching",
     },
     # the embedded server: of the client it knows the ground, the protocol and the rules
     "server.runners": set(),
@@ -164,12 +165,17 @@ IMPORTERS: dict[str, set[str]] = {
     "nltk": {"server.runners"},
     "punkt": {"server.runners"},
     "PIL": {"server.runners"},
+    "faiss": {"server.runners"},
+    "numpy": {"server.runners"},
+    "pytesseract": {"server.runners"},
+    "safetensors": {"server.runners"},
+    "tokenizers": {"server.runners"},
     "av": {"server.runners"},
     "faster_whisper": {"server.runners"},
     "torch": {"server.runners"},
     "transformers": {"server.runners"},
     "click": {"_cli", "_commands"},
-    "rich": {"_cli", "_commands", "_progress"},
+    "rich": {"_cli", "_commands", "_progress", "_tree"},
     "threading": {"_offload"},
     "concurrent": {"_offload"},
     "multiprocessing": {"_offload"},
@@ -193,7 +199,7 @@ SPEAKERS: dict[str, set[str]] = {
     "run_in_executor": {"_offload"},
     "to_thread.run_sync": {"_offload"},
     "spawn_system_task": {"_tasks"},
-    "create_task_group": {"_client"},  # closed again within reset_pipeline
+    "create_task_group": {"_resetting"},  # closed again within the one call
     "open_nursery": set(),
 }
 

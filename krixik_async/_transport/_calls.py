@@ -155,11 +155,13 @@ class Transport:
         read: Callable[[_wire.Endpoint, Reply], T],
         *,
         turn: Turn | None = None,
+        on_lost: Callable[[], None] | None = None,
     ) -> T:
         """Post `request` and give what `read` makes of the answer; `turn` serves the first try.
 
         Repeats where that is safe (see `MayRepeat`). Raises what `read` raises, ConnectFailed,
-        AnswerLost, UnexpectedReply, ClientClosed. Cancel-safe.
+        AnswerLost, UnexpectedReply, ClientClosed. Cancel-safe. `on_lost` is told of each
+        try that was sent and not answered.
         """
         self._check_open()
         endpoint, content = request.endpoint, _wire.encode(request)
@@ -170,7 +172,12 @@ class Transport:
             nonlocal turn
             mine, turn = turn, None
             posted = Posted(name=endpoint.name, limit_s=limit, target=target, content=content)
-            reply = await self._exchanges.run(posted, mine)
+            try:
+                reply = await self._exchanges.run(posted, mine)
+            except AnswerLost:
+                if on_lost is not None:
+                    on_lost()
+                raise
             try:
                 return read(endpoint, reply)
             except KrixikError as error:

@@ -25,7 +25,7 @@ from krixik_async._transport._failures import meaning, reported, timed_out
 from krixik_async._transport._given import ClientSender, TransportSender
 from krixik_async._transport._pace import Pace, TransportStatistics, retry_after_s
 from krixik_async._transport._permits import Permits, Turn
-from krixik_async._transport._seam import Progress, Sender, Target
+from krixik_async._transport._seam import Progress, Sender, Target, host_of
 from krixik_async._transport._upload import UploadBody
 
 logger = logging.getLogger("krixik_async")
@@ -57,6 +57,11 @@ class Attempt(ABC, Generic[T]):
     progress: Progress = attrs.field(factory=Progress)
     scope: anyio.CancelScope = attrs.field(factory=lambda: anyio.CancelScope())
 
+    @property
+    @abstractmethod
+    def host(self) -> str:
+        """Give the "host:port" that it goes to, for messages."""
+
     @abstractmethod
     async def carry_out(self, sender: Sender, heard: Heard) -> T:
         """Send the request and give what is made of the answer."""
@@ -79,6 +84,11 @@ class Posted(Attempt[Reply]):
     target: Target
     content: bytes = attrs.field(repr=False)
 
+    @property
+    def host(self) -> str:
+        """Give the "host:port" of the target."""
+        return host_of(self.target.url)
+
     async def carry_out(self, sender: Sender, heard: Heard) -> Reply:
         """Post it by the sender's shortest way."""
         reply = await sender.post(self.target, self.content, self.progress)
@@ -92,6 +102,11 @@ class Streamed(Attempt[T]):
 
     request: httpx.Request = attrs.field(repr=False)
     consume: Callable[[httpx.Response, Streamed[T]], Awaitable[T]] = attrs.field(repr=False)
+
+    @property
+    def host(self) -> str:
+        """Give the "host:port" of the request."""
+        return host_of(self.request.url)
 
     async def carry_out(self, sender: Sender, heard: Heard) -> T:
         """Open it and consume the answer as it comes in."""
@@ -166,6 +181,10 @@ class Exchanges:
 
     async def turn(self) -> Turn:
         """Wait until one more request may go. Cancel-safe. Give it to `run`, or release it."""
+        await self._take_turn()
+        return Turn(self._permits)
+
+    async def _take_turn(self) -> None:
         await self._permits.acquire()
         try:
             now = self._clock.now()
@@ -175,7 +194,6 @@ class Exchanges:
         except BaseException:
             self._permits.release()
             raise
-        return Turn(self._permits)
 
     async def run(self, attempt: Attempt[T], turn: Turn | None = None) -> T:
         """Carry the attempt out and give its result.
@@ -185,8 +203,9 @@ class Exchanges:
         out.
         """
         if turn is None:
-            turn = await self.turn()
-        turn.take()
+            await self._take_turn()
+        else:
+            turn.take()
         try:
             sender = self._open_sender()
         except BaseException:
@@ -297,9 +316,9 @@ class Exchanges:
                 except reported() as error:
                     # Raised below, outside: an error raised here would carry this one, which
                     # holds the whole request, as its context.
-                    failure = meaning(attempt.name, error, attempt.progress)
+                    failure = meaning(attempt.name, error, attempt.progress, attempt.host)
             if failure is None and not self._closed:
-                failure = timed_out(attempt.name, attempt.limit_s, attempt.progress)
+                failure = timed_out(attempt.name, attempt.limit_s, attempt.progress, attempt.host)
             if failure is None or (self._closed and isinstance(failure, AnswerLost)):
                 failure = self._cut_off(attempt)
             attempt.outcome = type(failure).__name__

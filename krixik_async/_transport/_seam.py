@@ -78,6 +78,12 @@ def hidden(url: httpx.URL) -> str:
     return f"{url.scheme}://{url.host}{port}{url.path}"
 
 
+def host_of(url: httpx.URL) -> str:
+    """Give "host:port", the port of the scheme where none is named."""
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return f"[{url.host}]:{port}" if ":" in url.host else f"{url.host}:{port}"
+
+
 class HideQueries(logging.Filter):
     """Take the query out of the line that httpx logs at INFO for each request."""
 
