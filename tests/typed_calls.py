@@ -57,15 +57,16 @@ async def clients() -> None:
 async def many(pipeline: Pipeline, inputs: AsyncIterator[FileInput]) -> None:
     assert_type(pipeline.process_many("folder", journal=Path("run.db")), BulkStream)
     pipeline.process_many(inputs, max_in_flight=4, on_error="raise", download_output=True)
-    files = [FileInput("a.txt", key="a"), Path("b.txt"), {"local_file_path": "c.txt"}]
-    async with pipeline.process_many(files, local_save_directory="out") as stream:
+    mixed = (FileInput("a.txt", key="a"), Path("b.txt"), {"local_file_path": "c.txt"})
+    pipeline.process_many(mixed)
+    async with pipeline.process_many([b"bytes"], local_save_directory="out") as stream:
         async for outcome in stream:
             assert_type(outcome, BulkOutcome)
             assert_type(outcome.job, JobRef | None)
             assert_type(outcome.saved, tuple[Path, ...])
     pipeline.process_many(5)  # type: ignore[arg-type]
     pipeline.process_many("folder", on_error="ignore")  # type: ignore[arg-type]
-    FileInput("a.txt", "b.txt")  # type: ignore[misc]
+    FileInput("a.txt", "b.txt")  # type: ignore[call-arg]
 
 
 async def sending(pipeline: Pipeline, wait: bool, file: BinaryIO) -> None:
