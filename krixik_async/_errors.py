@@ -25,7 +25,7 @@
     │   ├── ConnectFailed                   nothing was sent
     │   ├── UploadInterrupted               the body did not get through: repeating is safe
     │   ├── AnswerLost                      sent, not answered: it may or may not have been done
-    │   ├── DownloadInterrupted             an output stopped short; nothing was left half-written
+    │   ├── DownloadInterrupted             an output stopped short; repeating goes on from there
     │   └── SubmitUncertain                 it cannot be told whether the file was taken
     └── JobError                            the job's fate, where one job was asked for
         ├── ProcessFailed                   a module failed
@@ -215,7 +215,11 @@ class AnswerLost(TransportError):
 
 
 class DownloadInterrupted(TransportError):
-    """Report an output that stopped short of its length; no partial file was left behind."""
+    """Report an output that stopped short of its length.
+
+    Nothing is left under its name; where a download can be gone on with, what came is kept
+    beside it as `<name>.part`, for the next `fetch_output` into the same folder.
+    """
 
 
 class SubmitUncertain(TransportError):

@@ -38,6 +38,7 @@ from krixik_async._errors import (
     UploadRejected,
 )
 from krixik_async._models import ProcessStatus
+from krixik_async._reply import Reply
 from krixik_async._wire import PIPELINE_MISMATCH, SAME_NAME_OTHER_CHAIN, GetStatus, Submit, Ticket
 
 # How long a ticket without an upload is on record, and how much later it is surely gone.
@@ -317,11 +318,13 @@ def _settle(
                     raise _never_arrived(attempt) from missing
                 return (yield from _start_over(attempt))
         except AuthenticationError as error:
-            raise _uncertain(attempt, "the api key was rejected meanwhile") from error
+            raise _uncertain(attempt, "the api key was rejected meanwhile", error.reply) from error
         except (TransportError, ServiceError) as error:
             absent = 0
             if age >= NAME_HELD_S:
-                raise _uncertain(attempt, f"asking failed for {age:.0f} s ({error})") from error
+                raise _uncertain(
+                    attempt, f"asking failed for {age:.0f} s ({error})", error.reply
+                ) from error
         else:
             assert isinstance(status, ProcessStatus)
             absent = 0
@@ -330,12 +333,13 @@ def _settle(
         yield Pause(LOOK_EVERY_S)
 
 
-def _uncertain(attempt: _Attempt, why: str) -> SubmitUncertain:
+def _uncertain(attempt: _Attempt, why: str, reply: Reply | None = None) -> SubmitUncertain:
     path = f"{attempt.request.symbolic_directory_path.rstrip('/')}/{attempt.request.file_name}"
     return SubmitUncertain(
         f"it cannot be told whether {attempt.what} was taken: the upload's answer was lost, and "
         f"{why}. Ask process_status for the request_id of this error, or look for {path!r} with "
-        "list(symbolic_file_paths=[...]), before you send it again"
+        "list(symbolic_file_paths=[...]), before you send it again",
+        reply=reply,
     )
 
 

@@ -31,7 +31,7 @@ from krixik_async._models import JobOutcome, JobRef, Output
 from krixik_async._results import fate
 from krixik_async._session import Session
 from krixik_async._submit import RecordedTicket
-from krixik_async._waiting import Poll
+from krixik_async._waiting import Schedule
 from krixik_async._wire import Submit, Ticket
 
 # An error's text in the journal: enough for what our messages say.
@@ -49,7 +49,7 @@ class Work:
     chain: tuple[str, ...]
     defaults: FileInput
     save_to: Path | None
-    poll: Poll
+    schedule: Schedule
 
 
 class _LeaveAlone(Exception):
@@ -143,7 +143,7 @@ class OneFile:
             if shipment.fresh_name is not None and entry.file_name is not None:
                 request = attrs.evolve(shipment.request, file_name=entry.file_name)
                 shipment = attrs.evolve(shipment, request=request)
-        ref, _ = await _sending.send(
+        ref, _, _ = await _sending.send(
             work.session,
             shipment,
             notes=self,
@@ -204,7 +204,7 @@ class OneFile:
             timeout=None,
             return_when="all",
             on_update=self._seen,
-            poll=self._work.poll,
+            schedule=self._work.schedule,
         )
         ended = self._ended = result[job.request_id]
         if ended.state == "complete":

@@ -108,7 +108,7 @@ def process_many(
         chain=tuple(chain),
         defaults=defaults,
         save_to=directory,
-        poll=check_poll(poll),
+        schedule=check_poll(poll),
     )
     plan = Plan(
         work=work,
