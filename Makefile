@@ -6,7 +6,7 @@
 # All paths are relative and quoted, so that a checkout below a folder with blanks in its name works.
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test parity bench lint format types build lock clean setup parity-setup
+.PHONY: help demo test parity bench soak lint format types build lock clean setup parity-setup
 
 VENV ?= .venv
 PARITY_VENV ?= .parity-venv
@@ -14,6 +14,7 @@ PY = "$(VENV)/bin/python"
 FILES ?=
 QUERY ?=
 ARGS ?=
+SOAK ?= cancellations matrix replies secrets server_bytes server_schema endurance
 DIST ?= dist
 export PYTHON
 
@@ -31,6 +32,9 @@ parity: setup parity-setup ## run the demo's scenario with the official client t
 
 bench: setup parity-setup ## time one small file, with this client and the official one in turns
 	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) benchmarks/one_job.py
+
+soak: setup ## the proofs in their long form, about an hour; SOAK="matrix replies" for some of them
+	@for proof in $(SOAK); do echo "-- $$proof"; $(PY) -m tests.soak.$$proof $(ARGS) || exit; done
 
 lint: setup ## check style and format
 	@$(PY) -m ruff check .

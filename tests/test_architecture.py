@@ -104,7 +104,7 @@ ROOMS: dict[str, set[str]] = {
     "server.runners": set(),
     "server": {
         "_catalogue", "_clock", "_errors", "_offload", "_reply", "_selectors", "_tasks",
-        "_validation", "_wire", "server.runners",
+        "_validation", "_version", "_wire", "server.runners",
     },
     # tools for the tests of users; the client knows nothing of them
     "testing": {"_client", "_clock", "_offload", "server"},
