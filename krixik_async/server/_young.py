@@ -90,7 +90,7 @@ class YoungRecords:
         now = self._clock.wall()
         if isinstance(fault, ExpireEarly):
             self._ends[file_id] = now + fault.seconds
-        elif isinstance(fault, Lag):
+        if isinstance(fault, Lag):
             self._lagging[file_id] = _Lagging(process_id, fault.seconds, now + fault.seconds)
             if len(self._lagging) > _MOST:
                 del self._lagging[next(iter(self._lagging))]
