@@ -6,7 +6,7 @@
 # All paths are relative and quoted, so that a checkout below a folder with blanks in its name works.
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test parity bench lint format types build lock clean setup parity-setup
+.PHONY: help demo test parity bench lint format types reference build lock clean setup parity-setup
 
 VENV ?= .venv
 PARITY_VENV ?= .parity-venv
@@ -24,7 +24,7 @@ demo: setup ## send files through a pipeline and watch: make demo [FILES="a.txt 
 	@exec $(PY) examples/demo.py $(if $(QUERY),--query "$(QUERY)") $(FILES)
 
 test: setup ## run the tests; on Python 3.11 all lines and branches must be covered
-	@exec $(PY) -m pytest $$($(PY) -c 'import sys; sys.version_info[:2] == (3, 11) and print("--cov --cov-fail-under=100")') $(ARGS)
+	@exec $(PY) -m pytest -n auto $$($(PY) -c 'import sys; sys.version_info[:2] == (3, 11) and print("--cov --cov-fail-under=100")') $(ARGS)
 
 parity: setup parity-setup ## run the demo's scenario with the official client too, and compare
 	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m pytest tests/parity $(ARGS)
@@ -43,6 +43,9 @@ format: setup ## put style and format right, as far as a program can
 types: setup ## check types, strictly, and what users write with a second checker
 	@$(PY) -m mypy
 	@$(PY) -m pyright --pythonpath $(PY)
+
+reference: setup ## remake docs/reference.md from the docstrings
+	@$(PY) docs/make_reference.py
 
 build: setup ## build wheel and sdist into dist/
 	@$(PY) -m build --no-isolation --outdir "$(DIST)" .

@@ -58,6 +58,7 @@ class Settings(TypedDict, total=False):
     attempts: int
     backoff_s: float
     backoff_cap_s: float
+    bulk_look: bool
 
 
 class Options(TypedDict, total=False):
@@ -80,6 +81,7 @@ class Config:
     min(`backoff_cap_s`, `backoff_s` * 2 ** retries); `attempt_timeout_s` overrides each call's
     own bound (15 s for a ticket, 30 s for a status, 60 s for the rest). `headers` are sent with
     each call besides the protocol's own, and never to the hosts of uploads and downloads.
+    `bulk_look` allows waits to look at many jobs with one list request.
     """
 
     api_key: str = attrs.field(repr=masked)
@@ -92,6 +94,7 @@ class Config:
     backoff_s: float = 0.5
     backoff_cap_s: float = 30.0
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=names_only)
+    bulk_look: bool = True
 
     def __attrs_post_init__(self) -> None:
         _check_key(self.api_key)
@@ -104,6 +107,10 @@ class Config:
         for name in ("connect_timeout_s", "backoff_s", "backoff_cap_s"):
             _check_positive(name, getattr(self, name))
         _check_headers(self.headers)
+        if not isinstance(self.bulk_look, bool):
+            raise InvalidArgumentType(
+                f"bulk_look is {type(self.bulk_look).__name__} but must be True or False"
+            )
 
 
 def read_credentials(

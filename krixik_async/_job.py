@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Generator, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
 from krixik_async._arguments import names_checked
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
 from krixik_async._models import JobOutcome, JobRef
+from krixik_async._progress import ProgressDisplay, check_progress
 from krixik_async._reply import JSON, Reply
 from krixik_async._results import WaitResult, fate
 from krixik_async._session import Session
+from krixik_async._streaming import MAX_WAITING, AsCompleted
 from krixik_async._validation import check_bool, kind_of
 from krixik_async._waiting import (
-    AsCompleted,
     OnUpdate,
     Poll,
     ReturnWhen,
+    check_max_waiting,
     check_on_update,
     check_poll,
     check_return_when,
     check_timeout,
 )
+from krixik_async._watching import Watch
 from krixik_async._wire import Submit
 
 if TYPE_CHECKING:
@@ -138,12 +141,13 @@ def as_list(jobs: object) -> list[object]:
 
 async def wait_for(
     session: Session,
-    refs: Sequence[JobRef],
+    refs: Iterable[JobRef],
     *,
     timeout: float | None,
     return_when: ReturnWhen,
     on_update: OnUpdate | None,
     poll: Poll | None,
+    progress: bool | ProgressDisplay,
     raise_on_failure: bool,
 ) -> WaitResult:
     """Check the arguments and wait; serves `Pipeline` and `Krixik` alike."""
@@ -153,7 +157,8 @@ async def wait_for(
         timeout=check_timeout(timeout),
         return_when=check_return_when(return_when),
         on_update=check_on_update(on_update),
-        poll=check_poll(poll),
+        schedule=check_poll(poll),
+        display=check_progress(progress),
     )
     if raise_on_failure:
         result.raise_for_failures()
@@ -162,17 +167,46 @@ async def wait_for(
 
 def as_completed(
     session: Session,
-    refs: Sequence[JobRef],
+    jobs: object,
+    read: Callable[[object], JobRef],
     *,
     timeout: float | None,
     on_update: OnUpdate | None,
     poll: Poll | None,
+    max_waiting: int | None,
 ) -> AsCompleted:
-    """Check the arguments and make the stream; serves `Pipeline` and `Krixik` alike."""
+    """Check the arguments and make the stream; serves `Pipeline` and `Krixik` alike.
+
+    Jobs that are all there are checked here, others as they come.
+    """
+    most = check_max_waiting(max_waiting)
+    source: Iterable[object] | AsyncIterable[object]
+    if isinstance(jobs, AsyncIterable):
+        source, most = jobs, MAX_WAITING if most is None else most
+    elif most is None or not isinstance(jobs, Iterable):
+        source, read = [read(job) for job in as_list(jobs)], _as_it_is
+    else:
+        source = jobs if not isinstance(jobs, str | Job) else [jobs]
     return AsCompleted(
         session.waiter,
-        refs,
+        source,
+        read,
         timeout=check_timeout(timeout),
         on_update=check_on_update(on_update),
-        poll=check_poll(poll),
+        schedule=check_poll(poll),
+        max_waiting=most,
     )
+
+
+def watch(
+    session: Session, refs: Iterable[JobRef], *, timeout: float | None, poll: Poll | None
+) -> Watch:
+    """Check the arguments and make the stream; serves `Pipeline` and `Krixik` alike."""
+    return Watch(
+        session.waiter, list(refs), timeout=check_timeout(timeout), schedule=check_poll(poll)
+    )
+
+
+def _as_it_is(job: object) -> JobRef:
+    assert isinstance(job, JobRef)
+    return job

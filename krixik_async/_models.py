@@ -42,7 +42,7 @@ class JobRef:
     """Hold what is needed to find a job again, in this process or another; serialisable.
 
     Times are epoch seconds; `expires_at` is None where only the request_id is known.
-    `module_count` is the length of the chain, where known.
+    `module_count` is the length of the chain and `size_bytes` that of the file, where known.
     """
 
     request_id: str
@@ -51,6 +51,7 @@ class JobRef:
     submitted_at: float | None = None
     expires_at: float | None = None
     module_count: int | None = None
+    size_bytes: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -118,7 +119,10 @@ class JobOutcome:
 
     @property
     def reply(self) -> Reply | None:
-        """Give the raw answer that the state rests on; None where none came."""
+        """Give the raw answer that the state rests on.
+
+        None where none came, and of a pending job, of which no answers are kept.
+        """
         if self.error is not None:
             return self.error.reply
         return None if self.last_status is None else self.last_status.reply
@@ -132,6 +136,33 @@ class JobOutcome:
     def ended(self) -> bool:
         """Tell whether nothing more will be learned: every state but pending."""
         return self.state != "pending"
+
+
+@attrs.frozen(kw_only=True)
+class WaitStatistics:
+    """Tell what a wait has cost, and how late it may have been.
+
+    A look that several waits share is counted for each; repeats of a request are not counted. The
+    delay bound of a job is the time between the last look that it had not ended by and the answer
+    that showed its end, in seconds; `throttles` are the "too many" answers to the client meanwhile.
+    """
+
+    jobs: int = 0
+    status_requests: int = 0
+    list_requests: int = 0
+    throttles: int = 0
+    delay_bound_mean_s: float = 0.0
+    delay_bound_max_s: float = 0.0
+
+    @property
+    def requests(self) -> int:
+        """Give the status and list requests together."""
+        return self.status_requests + self.list_requests
+
+    @property
+    def requests_per_job(self) -> float:
+        """Give the requests over the number of jobs; 0.0 without jobs."""
+        return self.requests / self.jobs if self.jobs else 0.0
 
 
 @attrs.frozen(kw_only=True)

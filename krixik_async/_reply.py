@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -28,7 +29,7 @@ class Reply:
     def json(self) -> JSON:
         """Parse the body. Raises ValueError if it is not JSON in UTF-8."""
         try:
-            parsed: JSON = json.loads(self.body.decode("utf-8-sig"))
+            parsed: JSON = json.loads(self.body.removeprefix(codecs.BOM_UTF8).decode())
         except RecursionError as error:
             raise ValueError("JSON nested too deeply") from error
         return parsed

@@ -30,6 +30,7 @@ def test_the_defaults_of_the_client() -> None:
         "backoff_s": 0.5,
         "backoff_cap_s": 30.0,
         "headers": {},
+        "bulk_look": True,
     }
 
 
@@ -46,6 +47,7 @@ def test_every_setting_can_be_given_and_there_is_no_other() -> None:
         "attempts": 1,
         "backoff_s": 0.1,
         "backoff_cap_s": 10**400,
+        "bulk_look": False,
     }
     config = Config(api_key=KEY, api_url=URL, **given_settings)
     assert attrs.asdict(config) == {"api_key": KEY, "api_url": URL, **given_settings, "headers": {}}

@@ -283,7 +283,7 @@ BAD_OPTIONS: list[tuple[dict[str, Any], str, type[KrixikError]]] = [
     ({"timeout": -1}, "timeout is -1", InvalidArgument),
     ({"timeout": float("inf")}, "None waits until", InvalidArgument),
     ({"poll": 3}, "poll is 3", InvalidArgumentType),
-    ({"poll": tenacity.wait_fixed}, "must be a tenacity wait strategy", InvalidArgumentType),
+    ({"poll": tenacity.wait_fixed}, "or a tenacity wait strategy", InvalidArgumentType),
     ({"on_update": "print"}, "on_update is str", InvalidArgumentType),
     ({"return_when": "any"}, "return_when is 'any'", InvalidArgument),
     ({"return_when": None}, "return_when is None", InvalidArgument),

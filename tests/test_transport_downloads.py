@@ -21,7 +21,7 @@ from krixik_async._errors import (
     UnexpectedReply,
 )
 from krixik_async._offload import InlineOffload, ThreadOffload
-from krixik_async._transport import TransportStatistics, _answers
+from krixik_async._transport import TransportStatistics, _posting
 from tests.transport_world import (
     KEY,
     SENDERS,
@@ -241,7 +241,7 @@ async def test_a_link_that_is_none_is_an_unexpected_reply(destination: Path) -> 
 async def test_a_refusal_without_end_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, destination: Path
 ) -> None:
-    monkeypatch.setattr(_answers, "LARGEST_REPLY_BYTES", 100)
+    monkeypatch.setattr(_posting, "LARGEST_REPLY_BYTES", 100)
 
     async def handler(peer: Peer) -> None:
         await peer.request()

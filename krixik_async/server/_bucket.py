@@ -30,6 +30,7 @@ from krixik_async.server._form import (
     MalformedForm,
     boundary_of,
 )
+from krixik_async.server._plan import FaultPlan
 from krixik_async.server._ranges import Span, span_of
 from krixik_async.server._records import Record, new_id
 from krixik_async.server._store import Store, Writing
@@ -111,7 +112,15 @@ class _FilePart:
 class _Intake:
     """Take the events of one form: fields, then a file if they allow it; store it, clean up."""
 
-    def __init__(self, store: Store, signer: Signer, clock: Clock, offload: Offload) -> None:
+    def __init__(
+        self,
+        store: Store,
+        signer: Signer,
+        clock: Clock,
+        offload: Offload,
+        faults: FaultPlan | None,
+    ) -> None:
+        self._faults = faults
         self._store = store
         self._signer = signer
         self._clock = clock
@@ -155,6 +164,11 @@ class _Intake:
         )
         if accepted == "gone":
             raise Refused("AccessDenied", "Invalid according to Policy: Policy expired.")
+        again = accepted in ("repeated", "other")
+        if again and self._faults is not None and self._faults.spoils_second_upload():
+            reason = "a second upload, which a fault lets ruin the record"
+            await self._store.spoil(part.file_id, reason, self._clock.wall())
+            return None
         if accepted == "other":
             raise Refused("OperationAborted", "another file has been uploaded with this form")
         return part.file_id if accepted == "stored" else None
@@ -206,8 +220,16 @@ class Bucket:
     """Answer the upload form and the download links."""
 
     def __init__(
-        self, store: Store, signer: Signer, engine: Engine, clock: Clock, offload: Offload
+        self,
+        store: Store,
+        signer: Signer,
+        engine: Engine,
+        clock: Clock,
+        offload: Offload,
+        *,
+        faults: FaultPlan | None = None,
     ) -> None:
+        self._faults = faults
         self._store = store
         self._signer = signer
         self._engine = engine
@@ -230,7 +252,7 @@ class Bucket:
                 "MissingContentLength", "You must provide the Content-Length HTTP header."
             )
         parser = FormParser(boundary_of(request.headers.get("content-type", "")))
-        intake = _Intake(self._store, self._signer, self._clock, self._offload)
+        intake = _Intake(self._store, self._signer, self._clock, self._offload, self._faults)
         try:
             async with contextlib.aclosing(request.stream()) as stream:
                 async for chunk in stream:
@@ -241,7 +263,7 @@ class Bucket:
         finally:
             await intake.discard()
         if file_id is not None:
-            self._engine.add(file_id)
+            self._engine.wake()
 
     def output_url(self, base_url: str, record: Record, *, link_seconds: float) -> str:
         """Give a link to a complete file's output, good for so long."""
