@@ -38,7 +38,9 @@ def test_every_setting_can_be_given_and_there_is_no_other() -> None:
     fields = {field.name for field in attrs.fields(Config)} - {"api_key", "api_url", "headers"}
     assert set(Settings.__annotations__) == fields
     # Those of the whole client are not for some calls only.
-    assert set(Options.__annotations__) == {*fields, "headers"} - {"max_in_flight", "rate_limit"}
+    assert set(Options.__annotations__) == {*fields, "headers"} - {
+        *("max_in_flight", "rate_limit", "bulk_look")
+    }
     given_settings: dict[str, Any] = {
         "max_in_flight": 1,
         "rate_limit": 0.5,

@@ -257,7 +257,7 @@ def test_every_public_value_of_an_answer_names_its_reply() -> None:
     """What is exported and holds an answer has `.reply`, so that this list stays whole."""
     parts = {
         *("FailureStatus", "FileRecord", "GlobalHit", "KeywordHit", "KeywordItem", "SearchedFile"),
-        *("SemanticHit", "SemanticItem", "JobRef", "Reply"),
+        *("SemanticHit", "SemanticItem", "JobRef", "WaitStatistics"),
     }
     without = {
         name
