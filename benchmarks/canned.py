@@ -101,7 +101,9 @@ class Canned:
                 elif fd == self._listener.fileno():
                     self._accept()
                 else:
-                    self._readable(self._connections[fd])
+                    connection = self._connections.get(fd)
+                    if connection is not None:
+                        self._readable(connection)
             while self._due and self._due[0][0] <= time.monotonic():
                 self._send(heapq.heappop(self._due)[2])
 
@@ -174,7 +176,9 @@ class Canned:
             self._close(connection)
 
     def _close(self, connection: Connection) -> None:
-        if self._connections.pop(connection.fd, None) is not None:
+        # An answer that was held back may find its connection closed, and the number in new hands.
+        if self._connections.get(connection.fd) is connection:
+            del self._connections[connection.fd]
             self._epoll.unregister(connection.fd)
             connection.sock.close()
 

@@ -221,8 +221,8 @@ class Krixik(Account):
 
         `attempts`, `attempt_timeout_s`, `connect_timeout_s`, `backoff_s` and `backoff_cap_s` as in
         `Krixik`; `headers` are sent with each call besides the protocol's own. What is not given
-        stays as it is here. The copy shares connections, limits over all requests, and waits (which
-        go by this client's limits) with this client; closing either closes both. Raises
+        stays as it is here. The copy shares connections and limits over all requests with this
+        client, and the waits, whose looks go as this client's; closing either closes both. Raises
         InvalidArgument for a value out of range.
         """
         other = copy.copy(self)

@@ -56,10 +56,14 @@ class JobRef:
 
 @attrs.frozen(kw_only=True)
 class FailureStatus:
-    """Hold what the service says of a failure; `failure_module` ("module_1.parser") may be None."""
+    """Hold what the service says of a failure; `failure_module` ("module_1.parser") may be None.
+
+    `message` says why, where the server tells: the embedded one does, the hosted one does not.
+    """
 
     process_id: str | None
     failure_module: str | None
+    message: str | None = None
     raw: Mapping[str, JSON] = attrs.field(repr=False, eq=False, factory=dict)
 
 
@@ -119,10 +123,7 @@ class JobOutcome:
 
     @property
     def reply(self) -> Reply | None:
-        """Give the raw answer that the state rests on.
-
-        None where none came, and of a pending job, of which no answers are kept.
-        """
+        """Give the raw answer that the state rests on; None if none came, or while pending."""
         if self.error is not None:
             return self.error.reply
         return None if self.last_status is None else self.last_status.reply

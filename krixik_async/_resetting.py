@@ -1,4 +1,4 @@
-"""Deleting every finished file of a pipeline: all of them, many at a time, each failure told."""
+"""Emptying a pipeline: every finished file deleted, however many, and what could not be, named."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESET_AT_A_TIME = 16
 
 
 async def reset(pipeline: Pipeline) -> ResetResult:
-    """Delete what is listed, until nothing new is. See `Krixik.reset_pipeline`."""
+    """Delete what `Krixik.reset_pipeline` says."""
     tried: set[str] = set()
     answers: list[DeleteResult] = []
     failures: dict[str, KrixikError] = {}

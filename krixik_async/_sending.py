@@ -254,9 +254,9 @@ async def send(
 ) -> tuple[JobRef, Submit, Reply | None]:
     """Send it; give the job, the request as it was stored, and what the service said to it.
 
-    See `_submit` for what can happen.
-    `notes` is told of each step beforehand; `recorded` and `perhaps_asked` take up an exchange
-    that another process did not live to end.
+    See `_submit` for what can happen. `notes` is told of each step beforehand; `recorded` and
+    `perhaps_asked` take up an exchange that another process did not live to end; of the former
+    there is no raw answer any more.
     """
     now, what, fresh_name = session.clock.now, shipment.what, shipment.fresh_name
     if recorded is None:
@@ -280,9 +280,7 @@ async def send(
         module_count=len(done.request.pipeline_ordered_modules),
         size_bytes=shipment.size_bytes,
     )
-    # A ticket that another process had written down comes without what the service said.
-    reply = done.ticket.reply if isinstance(done.ticket, Ticket) else None
-    return ref, done.request, reply
+    return ref, done.request, done.ticket.reply if isinstance(done.ticket, Ticket) else None
 
 
 @attrs.define(eq=False)

@@ -7,7 +7,7 @@ source down.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -88,8 +88,9 @@ class _Intake:
         """Take in what comes, in a task of its own: cancelling a step of the source would end it."""
 
         async def run() -> None:
+            jobs = aiter(source)
             try:
-                async for job in source:
+                async for job in jobs:
                     self._add([self._read(job)])
                     while not self.has_room:
                         self._room = anyio.Event()
@@ -99,6 +100,10 @@ class _Intake:
             finally:
                 self.is_over = True
                 self._subscription.wake()
+                if jobs is not source and isinstance(jobs, AsyncGenerator):
+                    # Made for this, so ended with it; one that was handed in is the caller's.
+                    with anyio.CancelScope(shield=True):
+                        await jobs.aclose()
 
         self._task = self._waiter.tasks.spawn(run, name="krixik_async intake")
 

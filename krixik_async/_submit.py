@@ -178,7 +178,9 @@ def resume(
     try:
         stored = yield from _settle(attempt, recorded, begun)
         if not stored:
-            _refuse_to_guess(attempt, recorded.age_s + now() - begun)
+            # The name may be a fresh one by now; the question is about the old one.
+            asked = attrs.evolve(attempt, request=request)
+            _refuse_to_guess(asked, recorded.age_s + now() - begun)
     except KrixikError as error:
         _fill(error, attempt, recorded)
         raise

@@ -31,7 +31,8 @@ class House:
     """A scheduler over a table of moments at which each job's one module is done.
 
     `answer` may give an error for a status of a request_id, `list_answer` one for a list; `hidden`
-    are file_ids that lists do not show. `per_s` is the pace at which requests may go.
+    are file_ids that lists do not show, and statuses lag `status_lag_s` behind them. `per_s` is the
+    pace at which requests may go.
     """
 
     done_at: dict[str, float] = attrs.field(factory=dict)
@@ -41,6 +42,7 @@ class House:
     max_looks: int = 64
     bulk_look: bool = True
     per_s: float | None = None
+    status_lag_s: float = 0.0
     hidden: set[str] = attrs.field(factory=set)
     failed: set[str] = attrs.field(factory=set)
     looks: list[tuple[str, float]] = attrs.field(factory=list)
@@ -118,7 +120,8 @@ class House:
         error = self.answer(job.request_id, self.now)
         if error is not None:
             raise error
-        done = self.now >= self.done_at.get(job.request_id, float("inf"))
+        done_at = self.done_at.get(job.request_id, float("inf"))
+        done = self.now >= done_at + self.status_lag_s
         failed = done and job.request_id in self.failed
         return ProcessStatus(
             status_code=200,

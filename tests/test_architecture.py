@@ -115,11 +115,11 @@ ROOMS: dict[str, set[str]] = {
         "_progress", "_reply", "_results", "_searching", "_selectors", "_sending", "_streaming",
         "_validation", "_waiting", "_watching",
     },
-    "_resetting": {"_errors", "_models", "_pipeline", "_selectors"},
     "_account": {
         "_arguments", "_catalogue", "_description", "_models", "_pipeline", "_reply", "_session",
         "_wire",
     },
+    "_resetting": {"_errors", "_models", "_pipeline", "_selectors"},
     "_client": {
         "_account", "_arguments", "_clock", "_config", "_durations", "_errors", "_job", "_models",
         "_offload", "_pipeline", "_progress", "_resetting", "_results", "_session", "_streaming",
@@ -165,6 +165,11 @@ IMPORTERS: dict[str, set[str]] = {
     "nltk": {"server.runners"},
     "punkt": {"server.runners"},
     "PIL": {"server.runners"},
+    "faiss": {"server.runners"},
+    "numpy": {"server.runners"},
+    "pytesseract": {"server.runners"},
+    "safetensors": {"server.runners"},
+    "tokenizers": {"server.runners"},
     "av": {"server.runners"},
     "faster_whisper": {"server.runners"},
     "torch": {"server.runners"},
@@ -194,7 +199,7 @@ SPEAKERS: dict[str, set[str]] = {
     "run_in_executor": {"_offload"},
     "to_thread.run_sync": {"_offload"},
     "spawn_system_task": {"_tasks"},
-    "create_task_group": {"_resetting"},  # closed again within reset_pipeline
+    "create_task_group": {"_resetting"},  # closed again within the one call
     "open_nursery": set(),
 }
 

@@ -304,6 +304,8 @@ async def test_a_second_opener_of_a_folder_is_told(tmp_path: Path) -> None:
         ({"data_dir": b"x"}, "data_dir is bytes but must be a path", InvalidArgumentType),
         ({"min_module_seconds": -1}, "min_module_seconds is -1", InvalidArgument),
         ({"min_module_seconds": "1"}, "min_module_seconds is str", InvalidArgumentType),
+        ({"simulate": ["parsr"]}, "Did you mean 'parser'", InvalidArgument),
+        ({"simulate": "parser"}, "must be a list of module names", InvalidArgumentType),
         ({"attempts": 0}, "attempts is 0", InvalidArgument),
         ({"api_key": "k"}, "Instead: leave it out", InvalidArgumentType),
     ],

@@ -39,7 +39,9 @@ def test_every_setting_can_be_given_and_there_is_no_other() -> None:
     assert set(Settings.__annotations__) == fields
     # Those of the whole client are not for some calls only.
     assert set(Options.__annotations__) == {*fields, "headers"} - {
-        *("max_in_flight", "rate_limit", "bulk_look")
+        "max_in_flight",
+        "rate_limit",
+        "bulk_look",
     }
     given_settings: dict[str, Any] = {
         "max_in_flight": 1,

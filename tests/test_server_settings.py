@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from krixik_async._catalogue import MODULES
 from krixik_async._errors import MissingExtra
 from krixik_async.server import ServerSettings, create_app
 
@@ -38,6 +39,8 @@ def test_defaults_are_the_documented_ones_and_the_keys_stay_out_of_the_repr() ->
         ({"workers": True}, "workers is True"),
         ({"workers": "2"}, "workers is '2'"),
         ({"max_waiting": 0}, "max_waiting is 0"),
+        ({"simulate": ["captoin"]}, "no module. Did you mean 'caption'.* and all for all of them"),
+        ({"simulate": ["ocr", ""]}, "simulate names '', which is no module"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused(changes: dict[str, Any], words: str) -> None:
@@ -46,11 +49,25 @@ def test_a_value_that_cannot_work_is_refused(changes: dict[str, Any], words: str
 
 
 @pytest.mark.parametrize(
-    "changes", [{"api_keys": (1,)}, {"ticket_seconds": "60"}, {"min_module_seconds": True}]
+    "changes",
+    [
+        {"api_keys": (1,)},
+        {"ticket_seconds": "60"},
+        {"min_module_seconds": True},
+        {"simulate": "ocr"},
+        {"simulate": 1},
+    ],
 )
 def test_a_value_of_a_wrong_type_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         ServerSettings(**{"data_dir": Path("x"), "api_keys": ("k",), **changes})
+
+
+def test_modules_to_simulate_are_named_in_any_order_or_all_at_once() -> None:
+    settings = ServerSettings(api_keys=("k",), simulate=["ocr", "caption", "ocr"])
+    assert settings.simulate == ("caption", "ocr")
+    every = ServerSettings(api_keys=("k",), simulate=iter(["ocr", "all"]))
+    assert every.simulate == tuple(MODULES)
 
 
 def test_there_is_a_worker_for_each_processor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO, assert_type
 
@@ -15,8 +16,11 @@ import tenacity
 
 from krixik_async import (
     AsCompleted,
+    BulkOutcome,
+    BulkStream,
     CapResult,
     DeleteResult,
+    FileInput,
     FileRecord,
     GlobalSearchResult,
     Job,
@@ -78,6 +82,24 @@ async def paging(pipeline: Pipeline) -> None:
     async for near in pipeline.iter_semantic_search(query="whale", k=2, file_ids=["id"]):
         assert_type(near, SemanticItem)
     pipeline.iter_files(max_files=5)  # type: ignore[call-arg]
+
+
+async def many(pipeline: Pipeline, inputs: AsyncIterator[FileInput]) -> None:
+    assert_type(pipeline.process_many("folder", journal=Path("run.db")), BulkStream)
+    pipeline.process_many(inputs, max_in_flight=4, on_error="raise", download_output=True)
+    files: list[FileInput | Path | dict[str, str]] = [
+        FileInput("a.txt", key="a"),
+        Path("b.txt"),
+        {"local_file_path": "c.txt"},
+    ]
+    async with pipeline.process_many(files, local_save_directory="out") as stream:
+        async for outcome in stream:
+            assert_type(outcome, BulkOutcome)
+            assert_type(outcome.job, JobRef | None)
+            assert_type(outcome.saved, tuple[Path, ...])
+    pipeline.process_many(5)  # type: ignore[arg-type]
+    pipeline.process_many("folder", on_error="ignore")  # type: ignore[arg-type]
+    FileInput("a.txt", "b.txt")  # type: ignore[call-arg]
 
 
 async def sending(pipeline: Pipeline, wait: bool, file: BinaryIO) -> None:

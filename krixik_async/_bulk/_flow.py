@@ -16,7 +16,7 @@ import attrs
 from krixik_async import _fetching, _sending
 from krixik_async._bulk._inputs import FileInput, Taken, called, given_file, key_of
 from krixik_async._bulk._outcomes import BulkOutcome, ended_as, job_of, outcome_of
-from krixik_async._bulk._prints import arguments_of, is_same, noted
+from krixik_async._bulk._prints import arguments_of, is_same, noted, position_of
 from krixik_async._errors import (
     AuthenticationError,
     ClientClosed,
@@ -29,7 +29,6 @@ from krixik_async._errors import (
 from krixik_async._journal import ENDS, SENT, ClaimLost, Entry, Journal, Step
 from krixik_async._models import JobOutcome, JobRef, Output
 from krixik_async._results import fate
-from krixik_async._sending import GivenFile
 from krixik_async._session import Session
 from krixik_async._submit import RecordedTicket
 from krixik_async._waiting import Schedule
@@ -132,9 +131,12 @@ class OneFile:
     async def _send(self) -> None:
         work, entry = self._work, self._entry
         given = given_file(self._file, work.defaults)
+        start = position_of(given.local_file_path)
         shipment = await _sending.prepare(work.session, work.pipeline, work.chain, given)
         if self._journal is not None:
-            self._noted = await self._look(given)
+            self._noted = await work.session.offload(
+                noted, entry, given.local_file_path, arguments_of(given), start
+            )
         recorded = None
         if entry.reached == "ticketed":
             recorded = self._recorded(entry)
@@ -161,15 +163,6 @@ class OneFile:
             file_id=entry.file_id,
             age_s=self._work.session.clock.wall() - asked_at,
         )
-
-    async def _look(self, given: GivenFile) -> Entry:
-        try:
-            return await self._work.session.offload(
-                noted, self._entry, given.local_file_path, arguments_of(given)
-            )
-        except OSError as error:
-            why = error.strerror or type(error).__name__
-            raise InvalidArgument(f"{called(self._file)} cannot be read: {why}") from error
 
     async def asking(self, request: Submit) -> None:
         """Note the name under which a ticket is about to be asked for; see `Notes`."""

@@ -170,8 +170,8 @@ def _names(source: str) -> Iterator[str]:
             return _folder(source, "*")
         if path.exists():
             return iter([source])
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
         raise InvalidArgument(f"files {source!r} cannot be read: {reason}") from error
     folder, pattern = os.path.split(source)
     if not any(sign in source for sign in _MAGIC):
@@ -194,7 +194,7 @@ def _folder(folder: str, pattern: str) -> Iterator[str]:
                 if not hidden and fnmatch.fnmatch(entry.name, pattern) and entry.is_file():
                     yield os.path.join(folder, entry.name)  # noqa: PTH118 - spelled as given
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = error.strerror or type(error).__name__
         raise InvalidArgument(f"files {folder!r} cannot be read: {reason}") from error
 
 

@@ -30,12 +30,15 @@ class Print:
     sha256: Callable[[], str]
 
 
-def print_of(file: LocalFile) -> Print | None:
-    """Look at an input; None if it is not there (any more). Blocking."""
+def print_of(file: LocalFile, start: int | None = None) -> Print | None:
+    """Look at an input; None if it is not there (any more). Blocking.
+
+    A file object is looked at from `start`, by default from where it stands.
+    """
     if isinstance(file, bytes):
         return Print(size=len(file), mtime_ns=None, sha256=lambda: _digest(BytesIO(file)))
     if not isinstance(file, str | os.PathLike):
-        return _print_of_stream(file)
+        return _print_of_stream(file, file.tell() if start is None else start)
     path = Path(file)
     try:
         found = path.stat()
@@ -47,29 +50,44 @@ def print_of(file: LocalFile) -> Print | None:
 def is_same(entry: Entry, file: LocalFile) -> bool:
     """Tell whether the input is what the journal says was sent. Blocking.
 
-    One that is gone counts as the same: it was sent, and is not needed any more.
+    One that is gone, or cannot be read, counts as the same: it was sent, and is not needed now.
     """
-    look = print_of(file)
-    if look is None or entry.sha256 is None:
-        return True
-    if look.mtime_ns is not None and (look.size, look.mtime_ns) == (entry.size, entry.mtime_ns):
-        return True
     try:
+        look = print_of(file)
+        if look is None or entry.sha256 is None:
+            return True
+        if look.mtime_ns is not None and (look.size, look.mtime_ns) == (entry.size, entry.mtime_ns):
+            return True
         return look.size == entry.size and look.sha256() == entry.sha256
-    except OSError:
+    except (OSError, ValueError):
         return True
+    except (AttributeError, TypeError):
+        return False  # no file at all
 
 
-def noted(entry: Entry, file: LocalFile, arguments: str) -> Entry:
-    """Give the entry with what the input looks like now. Blocking. Raises OSError."""
-    look = print_of(file)
-    if look is None:
-        return entry
+def position_of(file: LocalFile) -> int | None:
+    """Give where a file object stands; None for what is none, which is found out later."""
+    try:
+        return None if isinstance(file, str | bytes | os.PathLike) else file.tell()
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def noted(entry: Entry, file: LocalFile, arguments: str, start: int | None) -> Entry:
+    """Give the entry with what the input looks like now. Blocking.
+
+    What cannot be read is not noted: the upload will say so.
+    """
+    try:
+        look = print_of(file, start)
+        digest = None if look is None else look.sha256()
+    except OSError:
+        look = digest = None
     return attrs.evolve(
         entry,
-        size=look.size,
-        mtime_ns=look.mtime_ns,
-        sha256=look.sha256(),
+        size=None if look is None else look.size,
+        mtime_ns=None if look is None else look.mtime_ns,
+        sha256=digest,
         arguments=arguments,
     )
 
@@ -101,8 +119,7 @@ def _of_path(path: Path) -> str:
         return _digest(file)
 
 
-def _print_of_stream(file: BinaryIO) -> Print:
-    start = file.tell()
+def _print_of_stream(file: BinaryIO, start: int) -> Print:
     size = file.seek(0, 2) - start
     file.seek(start)
 

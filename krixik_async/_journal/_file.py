@@ -103,7 +103,8 @@ class JournalFile:
                 "put it on a local disk that can be written"
             )
         connection.execute("PRAGMA wal_autocheckpoint = 0")
-        connection.execute("PRAGMA synchronous = FULL")
+        # Nothing was sent yet that a power cut could make us forget.
+        connection.execute("PRAGMA synchronous = NORMAL")
         with self._transaction():
             # Another process may have been quicker.
             if is_blank(connection):

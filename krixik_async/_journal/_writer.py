@@ -113,13 +113,15 @@ class Journal:
 
     async def _write_all(self) -> None:
         group, self._waiting = self._waiting, []
-        # What was handed to the thread is seen through: it may be another task's step.
-        with anyio.CancelScope(shield=True):
-            try:
-                await until_free(self._clock, lambda: self._offload(self._file.write, group))
-            except JournalError as error:
-                for one in group:
-                    one.error, one.done = error, True
+        try:
+            await until_free(self._clock, lambda: self._offload(self._file.write, group))
+        except JournalError as error:
+            for one in group:
+                one.error, one.done = error, True
+        finally:
+            # Cancelled before it was begun: the others' steps are for whoever comes next. Once
+            # begun it is seen through, for a thread is.
+            self._waiting[:0] = [one for one in group if not one.done]
 
 
 async def until_free(clock: Clock, act: Callable[[], Awaitable[T]]) -> T:

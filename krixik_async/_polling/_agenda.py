@@ -65,7 +65,7 @@ class Agenda(Generic[T]):
 
     def pop(self, now: float) -> T | None:
         """Take out the first entry that is due at `now`, or None; its `due` is None then."""
-        if self.next_due() > now:
+        if self.next_due() > now or not self._near:
             return None
         entry = heapq.heappop(self._near)[2]
         self._held -= 1

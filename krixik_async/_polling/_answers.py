@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import random
 from collections.abc import Collection
 
 from krixik_async._clock import Clock
@@ -23,18 +24,28 @@ logger = logging.getLogger("krixik_async")
 
 # How many different last answers are kept of jobs that wait; all jobs equally far share one.
 _SHARED = 1024
+# Of a crowd, about so many teach how long jobs take. Those that were sent together end in the order
+# of their durations, and what was learned last counts most: if all taught, the slowest would.
+_TAUGHT = 100
 
 
 class Answers:
     """Take in what the service says."""
 
     def __init__(
-        self, register: Register, planner: Planner, *, clock: Clock, durations: Durations
+        self,
+        register: Register,
+        planner: Planner,
+        *,
+        clock: Clock,
+        durations: Durations,
+        rng: random.Random,
     ) -> None:
         self._register = register
         self._planner = planner
         self._clock = clock
         self._durations = durations
+        self._rng = rng
         self._statuses: dict[object, ProcessStatus] = {}
 
     # --- of one job --------------------------------------------------------------------------
@@ -46,9 +57,10 @@ class Answers:
         low_at = entry.looked_at if status.overall_status == "failed" else entry.unfinished_at
         changed = note_status(entry, status, asked_at=asked_at, now=now)
         if entry.ended:
-            learn(self._durations, entry, low_at=low_at, ended_by=now)
-        elif entry.crowd.is_sweeping(entry):
-            entry.crowd.sweep.pay()
+            if self._rng.random() * entry.crowd.most < _TAUGHT:
+                learn(self._durations, entry, low_at=low_at, ended_by=now)
+            if entry.crowd.is_sweeping(entry):
+                entry.crowd.sweep.found()
         self._settle(entry, changed, low_at)
 
     def failure(self, entry: Entry, error: KrixikError) -> None:
@@ -108,7 +120,7 @@ class Answers:
         for entry in chunk.entries:
             if entry.ref.file_id not in found:
                 entry.absent_at = sent_at
-            elif entry.place in ("agenda", "ready") and not entry.listed:
+            elif entry.place in ("agenda", "unpaid", "ready") and not entry.listed:
                 turned_up += 1
                 self._planner.confirm(entry)
         self._count(chunk, turned_up)

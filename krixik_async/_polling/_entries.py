@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import attrs
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from krixik_async._polling._subscription import Subscription
 
 Key: TypeAlias = tuple[str, str]
-Place: TypeAlias = Literal["new", "agenda", "ready", "asked", "gone"]
+Place: TypeAlias = Literal["new", "agenda", "unpaid", "ready", "asked", "gone"]
 
 
 def key_of(ref: JobRef) -> Key:
@@ -26,9 +27,10 @@ def key_of(ref: JobRef) -> Key:
 class Entry(Watched):
     """Hold one waited-for job in the scheduler.
 
-    `due` is when the agenda has it; `place` where it is; `listed` that a bulk look has shown it
-    finished, `absent_at` when the last one was sent that did not; `swept` that they may look for
-    it. `waiters` is one subscription or several: a dict for one would cost as much as all the rest.
+    `due` is when the agenda has it; `place` where it is ("unpaid" is in the agenda too); `listed`
+    that a bulk look has shown it finished, `absent_at` when the last one was sent that did not;
+    `swept` that they may look for it. `waiters` is one subscription or several: a dict for one
+    would cost as much as all the rest.
     """
 
     crowd: Crowd = attrs.field(kw_only=True)
@@ -78,12 +80,18 @@ class Entry(Watched):
 
 @attrs.define(eq=False)
 class Crowd:
-    """Hold the waited-for jobs of one pipeline; `swept` counts those that bulk looks look for."""
+    """Hold the waited-for jobs of one pipeline.
+
+    `swept` counts those that bulk looks look for; `unpaid` are those of them that were due for a
+    look of their own which the purse could not pay. `most` is how many there were at one time.
+    """
 
     pipeline: str
     sweep: Sweep
     entries: dict[str, Entry] = attrs.field(factory=dict)
     swept: int = 0
+    most: int = 0
+    unpaid: deque[Entry] = attrs.field(factory=deque)
 
     def is_sweeping(self, entry: Entry) -> bool:
         """Tell whether bulk looks look for this job now, so that nothing else needs to."""

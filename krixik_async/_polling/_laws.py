@@ -15,8 +15,8 @@ _FRESH_FOR_S = 1.0
 # So many jobs stand for all of a wait.
 _SAMPLE = 64
 
-# Pipeline, stage, and octave of the size: as they are learned.
-About: TypeAlias = tuple[str, int, int | None]
+# Pipeline, stage, octave of the size, and whether failures count: as they are learned.
+About: TypeAlias = tuple[str, int, int | None, bool]
 
 
 class Laws:
@@ -29,20 +29,21 @@ class Laws:
 
     def of(self, job: Watched, now: float) -> Law | None:
         """Give the law of the time from the entry into the job's stage to its end, if known."""
-        return self._find(job, len(job.entered_at), now)
+        return self._find(job, len(job.entered_at), now, failures=True)
 
     def whole(self, job: Watched, now: float) -> Law | None:
-        """Give the law of the time from the job's submission to its end, if known."""
-        return self._find(job, 0, now)
+        """Give the law of the time from the job's submission to its completion, if known."""
+        return self._find(job, 0, now, failures=False)
 
-    def _find(self, job: Watched, stage: int, now: float) -> Law | None:
+    def _find(self, job: Watched, stage: int, now: float, *, failures: bool) -> Law | None:
         if now >= self._until:
             self._known.clear()
             self._until = now + _FRESH_FOR_S
         size = job.ref.size_bytes
-        about = (job.ref.pipeline, stage, None if size is None else size.bit_length())
+        about = (job.ref.pipeline, stage, None if size is None else size.bit_length(), failures)
         if about not in self._known:
-            self._known[about] = self._durations.law(job.ref.pipeline, stage, size)
+            law = self._durations.law(job.ref.pipeline, stage, size, failures=failures)
+            self._known[about] = law
         return self._known[about]
 
     def time_left(self, jobs: Sequence[Watched], now: float) -> float | None:

@@ -124,8 +124,19 @@ class Planner:
         law = self._laws.whole(entry, now)
         age = now - entry.started_at
         delay = entry.crowd.sweep.slow_delay(law, age, self._rng, early=early)
-        at = next_look(entry, _on_grid(now + delay) - now, now=now, wall=self._clock.wall())
-        self._put(entry, at)
+        self._put(entry, self._with_expiry(entry, delay, now))
+
+    def _put_off(self, entry: Entry, now: float) -> None:
+        pause = max(_PUT_OFF_S, _PUT_OFF_SHARE * (now - entry.started_at))
+        pause *= self._rng.uniform(0.5, 1.0)
+        self._agenda.put(entry, self._with_expiry(entry, pause, now))
+        if entry.place != "unpaid":
+            entry.place = "unpaid"
+            entry.crowd.unpaid.append(entry)
+
+    def _with_expiry(self, entry: Entry, delay: float, now: float) -> float:
+        on_grid = math.ceil((now + delay) * _GRID_PER_S) / _GRID_PER_S
+        return next_look(entry, on_grid - now, now=now, wall=self._clock.wall())
 
     def time_left(self, entries: Iterable[Entry]) -> float | None:
         """Estimate the seconds until all of these have ended; None while nothing is known."""
@@ -141,8 +152,8 @@ class Planner:
             if self._may_look(entry, now):
                 self._ready.add(entry)
             else:
-                pause = max(_PUT_OFF_S, _PUT_OFF_SHARE * (now - entry.started_at))
-                self._agenda.put(entry, _on_grid(now + pause * self._rng.uniform(0.5, 1.0)))
+                self._put_off(entry, now)
+        self._rounds.pay(now, self.hurry)
         if len(self._confirm) < _TO_CONFIRM:
             self._rounds.begin_due(now)
 
@@ -191,9 +202,5 @@ class Planner:
         """Tell whether a job that bulk looks look for may be looked at by itself besides."""
         if not entry.crowd.is_sweeping(entry) or is_ending(entry.ref, self._clock.wall()):
             return True
-        law = self._laws.whole(entry, now)
-        return entry.crowd.sweep.affords(law, now - entry.started_at, entry.looks)
-
-
-def _on_grid(at: float) -> float:
-    return math.ceil(at * _GRID_PER_S) / _GRID_PER_S
+        sweep, law = entry.crowd.sweep, self._laws.whole(entry, now)
+        return sweep.pay(now) or sweep.is_overdue(law, now - entry.started_at, entry.looks)

@@ -70,6 +70,8 @@ class Register:
         entry.waiters = None
         crowd = entry.crowd
         del crowd.entries[entry.ref.request_id]
+        if not crowd.entries:
+            crowd.most = 0
         crowd.reckon(entry)
         self._planner.waiting -= 1
         self._planner.settle_sweep(crowd)
@@ -104,6 +106,7 @@ class Register:
         if entry is None:
             age = 0.0 if ref.submitted_at is None else max(0.0, wall - ref.submitted_at)
             entry = crowd.entries[ref.request_id] = Entry(ref, now - age, crowd=crowd)
+            crowd.most = max(crowd.most, len(crowd.entries))
             self._planner.waiting += 1
         elif ref is not entry.ref:
             entry.ref = merged(entry.ref, ref)

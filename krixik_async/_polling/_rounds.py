@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 
 import attrs
 
@@ -58,6 +59,16 @@ class Rounds:
         for crowd in self._crowds.values():
             if not crowd.sweep.under_way and crowd.sweep.next_round <= now:
                 self._begin(crowd, now)
+
+    def pay(self, now: float, look_at: Callable[[Entry], None]) -> None:
+        """Have jobs looked at by themselves that could not be paid for when they were due."""
+        for crowd in self._crowds.values():
+            while crowd.unpaid and crowd.sweep.pay(now):
+                entry = crowd.unpaid.popleft()
+                if entry.place == "unpaid" and crowd.is_sweeping(entry):
+                    look_at(entry)
+                else:
+                    crowd.sweep.give_back()
 
     def _begin(self, crowd: Crowd, now: float) -> None:
         members = [

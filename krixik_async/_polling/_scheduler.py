@@ -52,7 +52,9 @@ class Scheduler:
         self._max_looks = max_looks
         self._planner = Planner(asker=asker, clock=clock, durations=durations, rng=rng)
         self._register = Register(self._planner, clock=clock, bulk_look=bulk_look)
-        self._answers = Answers(self._register, self._planner, clock=clock, durations=durations)
+        self._answers = Answers(
+            self._register, self._planner, clock=clock, durations=durations, rng=rng
+        )
         self._lookers = 0
         self._seekers = 0
         self._throttled = 0

@@ -43,17 +43,22 @@ BAD_LIMIT = 3
 OFF_S = 300.0
 # What a list request is worth, in seconds of delay of one job. Chosen so that 10,000 jobs around
 # 20 s (lognormal, sigma 0.25 to 1) cost 1.1 requests each at a mean delay of half a second.
-LIST_WORTH_S = 24.0
+LIST_WORTH_S = 10.0
 ROUND_S = (0.25, 1.0)
 # However calm it is, a round falls in each tenth of the jobs' age.
 ROUND_SHARE = 0.05
 # Lists take at most half of a limited rate: what they find has to be asked for as well.
 RATE_SHARE = 0.5
+# The rate expected counts for at most so many times the rate seen.
+TRUST = 1.5
 PURSE_SHARE, PURSE_START, PURSE_MAX = 0.02, 5.0, 50.0
+# And a little with time, so that it is never empty for good; and three for one whose look found a
+# job ended: where there was one there are more.
+PURSE_PER_S, PURSE_FOUND = 0.2, 3.0
 EARLY_SHARE = 0.05
 SLOW_S = 30.0
 # A job so many times as old as it should be is asked for whatever is in the purse.
-LONG_OVERDUE = 3.0
+LONG_OVERDUE, UNKNOWN_OVERDUE = 3.0, 16.0
 
 
 class Sweep:
@@ -69,6 +74,7 @@ class Sweep:
         self._off_until = -math.inf
         self._bad = 0
         self._purse = PURSE_START
+        self._paid_at = -math.inf
         self._began = -math.inf
         self._turned_up = 0
         self._per_s = 0.0
@@ -105,6 +111,9 @@ class Sweep:
             self._per_s = (self._per_s + seen) / 2.0
         self._began, self._turned_up = now, 0
         self.under_way = requests
+        if self._per_s > 0.0:
+            # What is learned from the first to end is too quick for the rest: seeing is believing.
+            expected_per_s = min(expected_per_s, TRUST * self._per_s)
         per_s = max(self._per_s, expected_per_s, 1e-9)
         longest = max(ROUND_S[1], ROUND_SHARE * age_s)
         best = math.sqrt(2.0 * LIST_WORTH_S * requests / per_s)
@@ -138,16 +147,29 @@ class Sweep:
         """Put a request's share into the purse."""
         self._purse = min(PURSE_MAX, self._purse + PURSE_SHARE)
 
-    def pay(self) -> None:
-        """Take out what a look costs that found a job still at work."""
-        self._purse -= 1.0
+    def found(self) -> None:
+        """Pay back a look that found a job ended, and pay for more of the kind."""
+        self._purse = min(PURSE_MAX, self._purse + PURSE_FOUND)
 
-    def affords(self, law: Law | None, age_s: float, looks: int) -> bool:
-        """Tell whether a job may be looked at by itself that the sweep does not show."""
-        if self._purse >= 1.0:
-            return True
+    def give_back(self) -> None:
+        """Put back what a look would have cost that was not needed."""
+        self._purse += 1.0
+
+    def pay(self, now: float) -> bool:
+        """Take a look at a job that the sweep does not show out of the purse, if it is in there."""
+        since = now - self._paid_at if self._paid_at > -math.inf else 0.0
+        self._paid_at = now
+        self._purse = min(PURSE_MAX, self._purse + PURSE_PER_S * since)
+        if self._purse < 1.0:
+            return False
+        self._purse -= 1.0
+        return True
+
+    @staticmethod
+    def is_overdue(law: Law | None, age_s: float, looks: int) -> bool:
+        """Tell whether a job is so old that it is looked at whatever is in the purse."""
         if law is None:
-            return age_s >= SLOW_S * 4.0 ** (looks + 1)
+            return age_s >= SLOW_S * UNKNOWN_OVERDUE ** (looks + 1)
         return age_s >= LONG_OVERDUE * law.quantile(0.99) + SLOW_S
 
     def slow_delay(
@@ -180,5 +202,5 @@ def expected_per_s(sample: Sequence[tuple[float, Law | None]], jobs: int) -> flo
         left = 0.0 if law is None else law.survival(age)
         if law is not None and left > 0.0:
             chance = 1.0 - law.survival(age + 1.0) / left
-            per_s += jobs / len(sample) * chance * law.known / (law.known + jobs)
+            per_s += jobs / len(sample) * chance / (1.0 + jobs / law.known)
     return per_s

@@ -56,6 +56,7 @@ class AiohttpSender:
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
+            response_class=_Response,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -159,6 +160,19 @@ class _Connector(aiohttp.TCPConnector):
         # Left as it is by an error: nothing was sent then.
         progress.is_connecting = False
         return connection
+
+
+class _Response(aiohttp.ClientResponse):
+    """Be an answer whose reason is ASCII.
+
+    httpx-aiohttp (0.2.0) encodes it as UTF-8, and leaves the connection open where that fails.
+    """
+
+    async def start(self, connection: Connection) -> _Response:
+        await super().start(connection)
+        if self.reason is not None and not self.reason.isascii():
+            self.reason = self.reason.encode("ascii", "replace").decode("ascii")
+        return self
 
 
 class _Pieces(httpx.AsyncByteStream):

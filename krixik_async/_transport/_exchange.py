@@ -60,7 +60,7 @@ class Attempt(ABC, Generic[T]):
     @property
     @abstractmethod
     def host(self) -> str:
-        """Give "host:port" of where it goes."""
+        """Give the "host:port" that it goes to, for messages."""
 
     @abstractmethod
     async def carry_out(self, sender: Sender, heard: Heard) -> T:
@@ -86,7 +86,7 @@ class Posted(Attempt[Reply]):
 
     @property
     def host(self) -> str:
-        """Give "host:port" of where it goes."""
+        """Give the "host:port" of the target."""
         return host_of(self.target.url)
 
     async def carry_out(self, sender: Sender, heard: Heard) -> Reply:
@@ -105,7 +105,7 @@ class Streamed(Attempt[T]):
 
     @property
     def host(self) -> str:
-        """Give "host:port" of where it goes."""
+        """Give the "host:port" of the request."""
         return host_of(self.request.url)
 
     async def carry_out(self, sender: Sender, heard: Heard) -> T:
@@ -181,6 +181,10 @@ class Exchanges:
 
     async def turn(self) -> Turn:
         """Wait until one more request may go. Cancel-safe. Give it to `run`, or release it."""
+        await self._take_turn()
+        return Turn(self._permits)
+
+    async def _take_turn(self) -> None:
         await self._permits.acquire()
         try:
             now = self._clock.now()
@@ -190,7 +194,6 @@ class Exchanges:
         except BaseException:
             self._permits.release()
             raise
-        return Turn(self._permits)
 
     async def run(self, attempt: Attempt[T], turn: Turn | None = None) -> T:
         """Carry the attempt out and give its result.
@@ -200,8 +203,9 @@ class Exchanges:
         out.
         """
         if turn is None:
-            turn = await self.turn()
-        turn.take()
+            await self._take_turn()
+        else:
+            turn.take()
         try:
             sender = self._open_sender()
         except BaseException:

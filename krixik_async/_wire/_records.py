@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -168,7 +169,10 @@ def _wholes(values: JSON) -> tuple[int, ...]:
 
 
 def _real(value: JSON) -> float:
-    return value if isinstance(value, float) else float(_whole(value))
+    try:
+        return value if isinstance(value, float) else float(_whole(value))
+    except OverflowError:  # JSON knows integers that no float holds
+        return math.inf
 
 
 def _whole(value: JSON) -> int:

@@ -47,7 +47,7 @@ LONG: list[tuple[str, ...]] = [
 ]
 """Longer ones, in which every legal pair of neighbours stands."""
 
-#: 12 lines, 9 sentences
+#: 11 lines and a blank one, 9 sentences
 TEXT = """\
 The lamp stood at the window of the library.
 It was lit at dusk, and nobody knew

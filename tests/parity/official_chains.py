@@ -20,7 +20,7 @@ BETWEEN_LOOKS_S = 1.0
 MOST_S = 200
 # So many jobs are under way: more than the server works on at a time, and few enough for one
 # interpreter to look after each within a second.
-AT_A_TIME = 16
+AT_A_TIME = 12
 
 
 def look(pipeline: Any, request_id: str) -> list[dict[str, Any]]:

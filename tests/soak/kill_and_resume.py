@@ -57,6 +57,8 @@ class Run:
     files: int
     rng: random.Random
     tally: Tally
+    rounds: int
+    longest_kill_s: float
 
     @property
     def pipeline(self) -> str:
@@ -93,7 +95,7 @@ class Run:
         assert process.stdout is not None
         if self.rng.random() < 0.9:
             process.stdout.readline()
-        time.sleep(self.rng.random() ** 2 * LONGEST_KILL_S)
+        time.sleep(self.rng.random() ** 2 * self.longest_kill_s)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         with self.tally.lock:
@@ -115,7 +117,7 @@ class Run:
 
     def go(self, workers: int) -> None:
         self.write()
-        for _ in range(self.rng.randint(1, 3)):
+        for _ in range(self.rng.randint(1, self.rounds)):
             processes = [self.start() for _ in range(workers)]
             # With several, some are let go on and have to take over the others' share.
             doomed = processes[: self.rng.randint(1, workers)]
@@ -162,7 +164,16 @@ class Run:
         self.expect(dict(rows) == dict.fromkeys(self.digests(), 1), f"records: {rows}")
 
 
-def soak(runs: int, workers: int, seed: int, *, files: int = 24, at_a_time: int = 6) -> Tally:
+def soak(
+    runs: int,
+    workers: int,
+    seed: int,
+    *,
+    files: int = 24,
+    at_a_time: int = 6,
+    rounds: int = 3,
+    longest_kill_s: float = LONGEST_KILL_S,
+) -> Tally:
     """Carry the runs out against one server and count."""
     tally = Tally()
     with tempfile.TemporaryDirectory() as folder:
@@ -176,6 +187,8 @@ def soak(runs: int, workers: int, seed: int, *, files: int = 24, at_a_time: int 
                     files,
                     random.Random(f"{seed}/{n}"),
                     tally,
+                    rounds,
+                    longest_kill_s,
                 )
                 for n in range(runs)
             ]
