@@ -70,8 +70,8 @@ def check_poll(poll: object) -> Schedule:
         return Schedule(PollPolicy.adaptive(), bulk_look=True)
     if isinstance(poll, type) or not callable(poll):
         raise InvalidArgumentType(
-            f"poll is {poll!r} but must be a PollPolicy, such as PollPolicy.fixed(3), or a tenacity "
-            "wait strategy, such as tenacity.wait_fixed(3)"
+            f"poll is {poll!r} but must be a PollPolicy, such as PollPolicy.fixed(3), or a "
+            "tenacity wait strategy, such as tenacity.wait_fixed(3)"
         )
     return Schedule(poll, bulk_look=isinstance(poll, type(PollPolicy.adaptive())))
 
