@@ -95,6 +95,8 @@ class _Intake:
                     while not self.has_room:
                         self._room = anyio.Event()
                         await self._room.wait()
+                    if self.is_over:
+                        break  # stopped just as there was room: what comes next is not ours
             except Exception as error:  # noqa: BLE001 - the caller's source: his to see
                 self.error = error
             finally:
