@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 
 from krixik_async import _catalogue, _description, _wire
+from krixik_async._arguments import names_checked
 from krixik_async._models import CapResult
 from krixik_async._pipeline import Pipeline
 from krixik_async._reply import JSON
 from krixik_async._session import Session
 
 
+@names_checked
 class Account:
     """Be the part of `Krixik` that knows the modules and speaks for the account as a whole."""
 

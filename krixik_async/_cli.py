@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from krixik_async._commands import COMMANDS
 from krixik_async._version import __version__
 
 
@@ -43,6 +44,23 @@ def cli() -> None:
     help="Key of an account; repeat it for more. Without one, a key is made up and shown.",
 )
 @click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="How many files are processed at a time.  [default: one for each processor]",
+)
+@click.option(
+    "--model-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of model weights: DIR/<model>/, or a Hugging Face cache.",
+)
+@click.option(
+    "--simulate",
+    default="",
+    metavar="MODULE[,MODULE...]",
+    help="For tests and demos: let these modules (or: all) put out a placeholder, computing "
+    "nothing.",
+)
+@click.option(
     "--min-module-seconds",
     type=float,
     default=0.0,
@@ -69,6 +87,9 @@ def serve(
     port: int,
     data_dir: Path,
     api_keys: tuple[str, ...],
+    workers: int | None,
+    model_dir: Path | None,
+    simulate: str,
     min_module_seconds: float,
     ticket_seconds: float,
     faults_file: Path | None,
@@ -94,6 +115,9 @@ def serve(
         settings = ServerSettings(
             data_dir=data_dir,
             api_keys=api_keys,
+            **({} if workers is None else {"workers": workers}),
+            model_dir=model_dir,
+            simulate=[name.strip() for name in simulate.split(",") if name.strip()],
             min_module_seconds=min_module_seconds,
             ticket_seconds=ticket_seconds,
         )
@@ -110,3 +134,7 @@ def serve(
 
 def _announce(url: str) -> None:
     click.echo(f"krixik-async server ready on {url}")
+
+
+for command in COMMANDS:
+    cli.add_command(command)

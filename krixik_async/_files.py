@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias, TypeVar
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Self, TypeAlias, TypeVar, Unpack
 
 from krixik_async import _catalogue, _fetching, _selectors, _validation, _wire
+from krixik_async._arguments import names_checked
+from krixik_async._config import Options
 from krixik_async._errors import FileRecordNotFound, InvalidArgument, KrixikError
-from krixik_async._models import DeleteResult, KeywordSearchResult, ListResult, Output
+from krixik_async._models import (
+    DeleteResult,
+    FileRecord,
+    KeywordItem,
+    KeywordSearchResult,
+    ListResult,
+    Output,
+)
+from krixik_async._paging import DEFAULT_PAGE_SIZE, FilePages, Page, Pager, SearchPages
 from krixik_async._reply import Reply
+from krixik_async._selectors import FileSelectors, Selectors
 from krixik_async._session import Session
 
 T = TypeVar("T")
 
-Tags: TypeAlias = Sequence[Mapping[str, str]]
 SaveTo: TypeAlias = str | os.PathLike[str]
 
 
+@names_checked
 class FilesOnRecord:
     """Be the half of `Pipeline` that deals with files after their processing."""
 
@@ -26,15 +39,21 @@ class FilesOnRecord:
         self._name = _catalogue.check_pipeline_name(name)
         self._chain = _catalogue.check_chain(module_chain)
 
+    def with_options(self, **options: Unpack[Options]) -> Self:
+        """Give the same pipeline with other limits for its calls; see `Krixik.with_options`."""
+        other = copy.copy(self)
+        other._session = self._session.with_options(options)
+        return other
+
     async def fetch_output(
         self, *, file_id: str, local_save_directory: SaveTo | None = None
     ) -> Output:
         """Fetch a finished file's output into a folder (default: the working folder).
 
-        Each output is streamed to a temporary name and renamed when whole, as
-        `<file_id><extension>`; the folder is made if missing. Raises FileRecordNotFound,
-        NotFinished, DownloadInterrupted, SaveFailed. Idempotent (overwrites); cancelled, it
-        leaves no partial file.
+        Each output is streamed to `<file_id><extension>.part` and renamed when whole; the folder
+        is made if missing. What breaks off is gone on with: by this call, or, if it fails or is
+        cancelled, by the next into the same folder. Raises FileRecordNotFound, NotFinished,
+        DownloadInterrupted, SaveFailed. Idempotent (overwrites).
         """
         file_id = _validation.check_id("file_id", file_id)
         directory = _fetching.check_directory(local_save_directory)
@@ -43,60 +62,56 @@ class FilesOnRecord:
     async def list(
         self,
         *,
-        file_ids: Iterable[str] | None = None,
-        file_names: Iterable[str] | None = None,
-        symbolic_directory_paths: Iterable[str] | None = None,
-        symbolic_file_paths: Iterable[str] | None = None,
-        file_tags: Tags | None = None,
-        created_at_start: str | None = None,
-        created_at_end: str | None = None,
-        last_updated_start: str | None = None,
-        last_updated_end: str | None = None,
-        max_files: int = _selectors.DEFAULT_MAX_FILES,
         sort_order: str | None = "descending",
         verbose: bool = False,
+        **selectors: Unpack[Selectors],
     ) -> ListResult:
         """List the finished files that match at least one selector; files in work do not show.
 
-        Selectors are OR-ed, timestamps ("YYYY-MM-DD" or "YYYY-MM-DD HH:MM:SS", UTC) AND-ed on
-        top. `symbolic_directory_paths=["/*"]` is everything. `max_files` is 1 to 10000;
-        `sort_order`, by created_at, is "descending" or "ascending". What matched nothing is named
-        in `.warnings`. Idempotent, cancel-safe.
+        The selectors `file_ids`, `file_names`, `symbolic_directory_paths`, `symbolic_file_paths`
+        and `file_tags` are OR-ed; timestamps ("YYYY-MM-DD" or "YYYY-MM-DD HH:MM:SS", UTC), as
+        `created_at_start`, `created_at_end`, `last_updated_start` and `last_updated_end`, are
+        AND-ed on top. `symbolic_directory_paths=["/*"]` is everything. `max_files` (1000) is 1 to
+        10000: for more see `iter_files`. `sort_order`, by created_at, is "descending" or
+        "ascending". What matched nothing is named in `.warnings`. Idempotent, cancel-safe.
         """
         _validation.check_bool("verbose", verbose)
         order = _selectors.check_sort_order(sort_order)
-        selection = _selectors.check_selection(
-            self._chain,
-            file_ids=file_ids,
-            file_names=file_names,
-            symbolic_directory_paths=symbolic_directory_paths,
-            symbolic_file_paths=symbolic_file_paths,
-            file_tags=file_tags,
-            created_at_start=created_at_start,
-            created_at_end=created_at_end,
-            last_updated_start=last_updated_start,
-            last_updated_end=last_updated_end,
-            max_files=max_files,
-        )
+        selection = _selectors.check_selection(self._chain, selectors)
         request = _wire.ListFiles(pipeline=self._name, **selection)
         return _selectors.sort_result(await self._call(request, _wire.read_list), order)
+
+    def iter_files(
+        self, *, page_size: int = DEFAULT_PAGE_SIZE, **selectors: Unpack[FileSelectors]
+    ) -> Pager[FileRecord]:
+        """Iterate over all finished files that match, however many, the newest first.
+
+        Selectors as in `list`; `page_size` (1 to 10000) files are asked for with one call. Each
+        file comes once; those that are finished while it runs do not come. `async for` raises what
+        `list` raises, and UnexpectedReply where more than 10000 files of one second would have to
+        be told apart.
+        """
+        return Pager(self._file_pages(page_size, selectors))
+
+    def _file_pages(self, page_size: object, selectors: FileSelectors) -> FilePages:
+        size = _selectors.check_max_files(page_size, name="page_size")
+        chosen = _selectors.check_selection(self._chain, selectors)
+
+        async def list_page(max_files: int, until: int | None) -> ListResult:
+            window = {} if until is None else {"created_at_end": until}
+            selection = {**chosen, **window, "max_files": max_files}
+            request = _wire.ListFiles(pipeline=self._name, **selection)
+            return await self._call(request, _wire.read_list)
+
+        return FilePages(list_page, page_size=size)
 
     async def keyword_search(
         self,
         *,
         query: str,
-        file_ids: Iterable[str] | None = None,
-        file_names: Iterable[str] | None = None,
-        symbolic_directory_paths: Iterable[str] | None = None,
-        symbolic_file_paths: Iterable[str] | None = None,
-        file_tags: Tags | None = None,
-        created_at_start: str | None = None,
-        created_at_end: str | None = None,
-        last_updated_start: str | None = None,
-        last_updated_end: str | None = None,
-        max_files: int = _selectors.DEFAULT_MAX_FILES,
         sort_order: str | None = "descending",
         verbose: bool = False,
+        **selectors: Unpack[Selectors],
     ) -> KeywordSearchResult:
         """Find the query's words (2 to 256 characters) in the selected finished files.
 
@@ -104,33 +119,46 @@ class FilesOnRecord:
         rest as in `list`. Raises InvalidArgument if the chain does not end in keyword-db.
         Idempotent, cancel-safe.
         """
+        _validation.check_bool("verbose", verbose)
+        order = _selectors.check_sort_order(sort_order)
+        ask = self._keyword_request(query)
+        request = ask(**_selectors.check_selection(self._chain, selectors))
+        return _selectors.sort_result(await self._call(request, _wire.read_keyword_search), order)
+
+    def iter_keyword_search(
+        self,
+        *,
+        query: str,
+        page_size: int = DEFAULT_PAGE_SIZE,
+        **selectors: Unpack[FileSelectors],
+    ) -> Pager[KeywordItem]:
+        """Iterate over the hits in all files that match, however many, the newest file first.
+
+        Query as in `keyword_search`, the rest as in `iter_files`: files are listed by `page_size`
+        and searched by at most 500.
+        """
+        ask = self._keyword_request(query)
+
+        async def search(ids: Sequence[str]) -> Page[KeywordItem]:
+            request = ask(**_selectors.check_selection(self._chain, {"file_ids": ids}))
+            found = await self._call(request, _wire.read_keyword_search)
+            return Page(_selectors.sort_result(found, "descending").items, found)
+
+        return Pager(SearchPages(self._file_pages(page_size, selectors), search))
+
+    def _keyword_request(self, query: object) -> Callable[..., _wire.KeywordSearch]:
+        """Give what makes the request of a checked selection."""
         if not _catalogue.can_keyword_search(self._chain):
             raise InvalidArgument(
                 f"pipeline {self._name!r} cannot keyword_search: its chain "
                 f"({', '.join(self._chain)}) does not end in 'keyword-db'"
             )
-        _validation.check_bool("verbose", verbose)
-        order = _selectors.check_sort_order(sort_order)
-        selection = _selectors.check_selection(
-            self._chain,
-            file_ids=file_ids,
-            file_names=file_names,
-            symbolic_directory_paths=symbolic_directory_paths,
-            symbolic_file_paths=symbolic_file_paths,
-            file_tags=file_tags,
-            created_at_start=created_at_start,
-            created_at_end=created_at_end,
-            last_updated_start=last_updated_start,
-            last_updated_end=last_updated_end,
-            max_files=max_files,
-        )
-        request = _wire.KeywordSearch(
+        return partial(
+            _wire.KeywordSearch,
             pipeline=self._name,
             pipeline_ordered_modules=self._chain,
             query=_selectors.check_query(query),
-            **selection,
         )
-        return _selectors.sort_result(await self._call(request, _wire.read_keyword_search), order)
 
     async def delete(self, *, file_id: str) -> DeleteResult:
         """Delete a finished file and its record.
@@ -139,18 +167,22 @@ class FilesOnRecord:
         Idempotent over its own retries: a repeat that finds the file gone counts as done.
         """
         file_id = _validation.check_id("file_id", file_id)
-        refused = 0
+        in_doubt = False
 
         def read(endpoint: _wire.Endpoint, reply: Reply) -> DeleteResult:
-            nonlocal refused
-            refused += reply.status_code < 500
+            nonlocal in_doubt
+            in_doubt = in_doubt or reply.status_code >= 500
             return _wire.read_delete(endpoint, reply, file_id=file_id)
+
+        def lost() -> None:
+            nonlocal in_doubt
+            in_doubt = True
 
         request = _wire.Delete(pipeline=self._name, file_id=file_id)
         try:
-            return await self._call(request, read)
+            return await self._call(request, read, on_lost=lost)
         except FileRecordNotFound as error:
-            if (error.attempts or 1) == refused or error.reply is None:
+            if not in_doubt or error.reply is None:
                 error.fill(file_id=file_id)
                 raise
             # An earlier try broke off or brought a 5xx: it was carried out, only nobody said so.
@@ -164,9 +196,15 @@ class FilesOnRecord:
                 file_id=file_id,
             )
 
-    async def _call(self, request: _wire.Request, read: Callable[[_wire.Endpoint, Reply], T]) -> T:
+    async def _call(
+        self,
+        request: _wire.Request,
+        read: Callable[[_wire.Endpoint, Reply], T],
+        *,
+        on_lost: Callable[[], None] | None = None,
+    ) -> T:
         try:
-            return await self._session.transport.call(request, read)
+            return await self._session.transport.call(request, read, on_lost=on_lost)
         except KrixikError as error:
             error.fill(pipeline=self._name)
             raise

@@ -2,46 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import AsyncIterable, Callable, Generator, Iterable
+from typing import TYPE_CHECKING, TypeAlias
 
+from krixik_async._arguments import names_checked
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
 from krixik_async._models import JobOutcome, JobRef
-from krixik_async._reply import JSON
+from krixik_async._progress import ProgressDisplay, check_progress
+from krixik_async._reply import JSON, Reply
 from krixik_async._results import WaitResult, fate
 from krixik_async._session import Session
+from krixik_async._streaming import MAX_WAITING, AsCompleted
 from krixik_async._validation import check_bool, kind_of
 from krixik_async._waiting import (
-    AsCompleted,
     OnUpdate,
     Poll,
     ReturnWhen,
+    check_max_waiting,
     check_on_update,
     check_poll,
     check_return_when,
     check_timeout,
 )
+from krixik_async._watching import Watch
 from krixik_async._wire import Submit
 
 if TYPE_CHECKING:
     from krixik_async._pipeline import Pipeline
 
 
+@names_checked
 class Job:
     """Be one file on its way through a pipeline: what `process` returns. Await it to wait for it.
 
     `await job` returns the `JobOutcome` of a complete job and raises ProcessFailed,
     RequestVanished or WaitTimeout (at the record's own end) otherwise. Cancel-safe; the job itself
-    is never touched by waiting. `ref` is the serialisable part.
+    is never touched by waiting. `ref` is the serialisable part. `reply` is the service's raw answer
+    to the request for the upload, which holds the form's secret fields: do not log it.
+    `status_code` is 200 where `process` has waited for it, as in the official client's dict.
     """
 
-    def __init__(self, ref: JobRef, pipeline: Pipeline, request: Submit) -> None:
+    def __init__(
+        self,
+        ref: JobRef,
+        pipeline: Pipeline,
+        request: Submit,
+        *,
+        reply: Reply | None = None,
+        status_code: int | None = None,
+    ) -> None:
         self.ref = ref
         self.pipeline = pipeline
         self.file_name = request.file_name
         self.symbolic_directory_path = request.symbolic_directory_path
         self.file_tags = request.file_tags
         self.file_description = request.file_description
+        self.reply = reply
+        self.status_code = status_code
+
+    @property
+    def warnings(self) -> tuple[JSON, ...]:
+        """Give what the service warned of when it took the request."""
+        warnings = ((self.reply and self.reply.json_object()) or {}).get("warnings")
+        return tuple(warnings) if isinstance(warnings, list) else ()
 
     @property
     def request_id(self) -> str:
@@ -63,7 +86,7 @@ class Job:
 
     def to_dict(self) -> dict[str, JSON]:
         """Give the official client's dict; tags and description are None where not given."""
-        return {
+        shape: dict[str, JSON] = {
             "file_id": self.file_id,
             "request_id": self.request_id,
             "file_name": self.file_name,
@@ -71,6 +94,9 @@ class Job:
             "file_tags": [dict(tag) for tag in self.file_tags] or None,
             "file_description": self.file_description or None,
         }
+        if self.status_code is not None:
+            shape["status_code"] = self.status_code
+        return shape
 
     async def wait(self, *, timeout: float | None = None) -> JobOutcome:
         """Wait for it, at most `timeout` seconds; see the class for what it returns and raises."""
@@ -80,7 +106,7 @@ class Job:
             raise fate(outcome)
         return outcome
 
-    def __await__(self) -> Generator[Any, Any, JobOutcome]:
+    def __await__(self) -> Generator[object, None, JobOutcome]:
         return self.wait().__await__()
 
     def __repr__(self) -> str:
@@ -94,7 +120,7 @@ def ref_of(job: Job | JobRef, session: Session) -> JobRef:
     """Give the reference. Refuses a `Job` of another client, whose account may be another."""
     if isinstance(job, JobRef):
         return job
-    if job.pipeline._session is not session:
+    if not job.pipeline._session.shares_with(session):
         raise InvalidArgument(
             f"job {job.request_id} was sent by another client, perhaps of another account: wait "
             "with that one, or pass job.ref if the account is the same"
@@ -115,12 +141,13 @@ def as_list(jobs: object) -> list[object]:
 
 async def wait_for(
     session: Session,
-    refs: Sequence[JobRef],
+    refs: Iterable[JobRef],
     *,
     timeout: float | None,
     return_when: ReturnWhen,
     on_update: OnUpdate | None,
     poll: Poll | None,
+    progress: bool | ProgressDisplay,
     raise_on_failure: bool,
 ) -> WaitResult:
     """Check the arguments and wait; serves `Pipeline` and `Krixik` alike."""
@@ -130,7 +157,8 @@ async def wait_for(
         timeout=check_timeout(timeout),
         return_when=check_return_when(return_when),
         on_update=check_on_update(on_update),
-        poll=check_poll(poll),
+        schedule=check_poll(poll),
+        display=check_progress(progress),
     )
     if raise_on_failure:
         result.raise_for_failures()
@@ -139,17 +167,46 @@ async def wait_for(
 
 def as_completed(
     session: Session,
-    refs: Sequence[JobRef],
+    jobs: object,
+    read: Callable[[object], JobRef],
     *,
     timeout: float | None,
     on_update: OnUpdate | None,
     poll: Poll | None,
+    max_waiting: int | None,
 ) -> AsCompleted:
-    """Check the arguments and make the stream; serves `Pipeline` and `Krixik` alike."""
+    """Check the arguments and make the stream; serves `Pipeline` and `Krixik` alike.
+
+    Jobs that are all there are checked here, others as they come.
+    """
+    most = check_max_waiting(max_waiting)
+    source: Iterable[object] | AsyncIterable[object]
+    if isinstance(jobs, AsyncIterable):
+        source, most = jobs, MAX_WAITING if most is None else most
+    elif most is None or not isinstance(jobs, Iterable):
+        source, read = [read(job) for job in as_list(jobs)], _as_it_is
+    else:
+        source = jobs if not isinstance(jobs, str | Job) else [jobs]
     return AsCompleted(
         session.waiter,
-        refs,
+        source,
+        read,
         timeout=check_timeout(timeout),
         on_update=check_on_update(on_update),
-        poll=check_poll(poll),
+        schedule=check_poll(poll),
+        max_waiting=most,
     )
+
+
+def watch(
+    session: Session, refs: Iterable[JobRef], *, timeout: float | None, poll: Poll | None
+) -> Watch:
+    """Check the arguments and make the stream; serves `Pipeline` and `Krixik` alike."""
+    return Watch(
+        session.waiter, list(refs), timeout=check_timeout(timeout), schedule=check_poll(poll)
+    )
+
+
+def _as_it_is(job: object) -> JobRef:
+    assert isinstance(job, JobRef)
+    return job

@@ -42,7 +42,7 @@ class JobRef:
     """Hold what is needed to find a job again, in this process or another; serialisable.
 
     Times are epoch seconds; `expires_at` is None where only the request_id is known.
-    `module_count` is the length of the chain, where known.
+    `module_count` is the length of the chain and `size_bytes` that of the file, where known.
     """
 
     request_id: str
@@ -51,14 +51,19 @@ class JobRef:
     submitted_at: float | None = None
     expires_at: float | None = None
     module_count: int | None = None
+    size_bytes: int | None = None
 
 
 @attrs.frozen(kw_only=True)
 class FailureStatus:
-    """Hold what the service says of a failure; `failure_module` ("module_1.parser") may be None."""
+    """Hold what the service says of a failure; `failure_module` ("module_1.parser") may be None.
+
+    `message` says why, where the server tells: the embedded one does, the hosted one does not.
+    """
 
     process_id: str | None
     failure_module: str | None
+    message: str | None = None
     raw: Mapping[str, JSON] = attrs.field(repr=False, eq=False, factory=dict)
 
 
@@ -117,6 +122,13 @@ class JobOutcome:
     error: KrixikError | None = None
 
     @property
+    def reply(self) -> Reply | None:
+        """Give the raw answer that the state rests on; None where none came."""
+        if self.error is not None:
+            return self.error.reply
+        return None if self.last_status is None else self.last_status.reply
+
+    @property
     def vanished(self) -> bool:
         """Tell whether the record is gone: expired, deleted or not_found."""
         return self.state in VANISHED
@@ -125,6 +137,33 @@ class JobOutcome:
     def ended(self) -> bool:
         """Tell whether nothing more will be learned: every state but pending."""
         return self.state != "pending"
+
+
+@attrs.frozen(kw_only=True)
+class WaitStatistics:
+    """Tell what a wait has cost, and how late it may have been.
+
+    A look that several waits share is counted for each; repeats of a request are not counted. The
+    delay bound of a job is the time between the last look that it had not ended by and the answer
+    that showed its end, in seconds; `throttles` are the "too many" answers to the client meanwhile.
+    """
+
+    jobs: int = 0
+    status_requests: int = 0
+    list_requests: int = 0
+    throttles: int = 0
+    delay_bound_mean_s: float = 0.0
+    delay_bound_max_s: float = 0.0
+
+    @property
+    def requests(self) -> int:
+        """Give the status and list requests together."""
+        return self.status_requests + self.list_requests
+
+    @property
+    def requests_per_job(self) -> float:
+        """Give the requests over the number of jobs; 0.0 without jobs."""
+        return self.requests / self.jobs if self.jobs else 0.0
 
 
 @attrs.frozen(kw_only=True)
@@ -190,6 +229,7 @@ class KeywordHit:
     keyword: str
     line_number: int
     keyword_number: int
+    raw: Mapping[str, JSON] = attrs.field(repr=False, eq=False, factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -206,6 +246,7 @@ class SearchedFile:
     num_vectors: int = 0
     created_at: str = ""
     last_updated: str = ""
+    raw: Mapping[str, JSON] = attrs.field(repr=False, eq=False, factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -276,6 +317,7 @@ class GlobalHit:
     distance: float
     file_id: str
     file_metadata: SearchedFile
+    raw: Mapping[str, JSON] = attrs.field(repr=False, eq=False, factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -314,11 +356,19 @@ class DeleteResult(Answer):
 
 @attrs.frozen(kw_only=True)
 class ResetResult:
-    """Hold what `reset_pipeline` did: the file_ids deleted, and an error for each that was not."""
+    """Hold what `reset_pipeline` did: the file_ids deleted, and an error for each that was not.
+
+    `answers` are the deletions as the service confirmed them, each with its `reply`.
+    """
 
     pipeline: str
-    deleted: tuple[str, ...] = ()
+    answers: tuple[DeleteResult, ...] = attrs.field(default=(), repr=False)
     failures: Mapping[str, KrixikError] = attrs.field(factory=dict)
+
+    @property
+    def deleted(self) -> tuple[str, ...]:
+        """Give the file_ids that were deleted."""
+        return tuple(answer.file_id for answer in self.answers)
 
 
 @attrs.frozen(kw_only=True)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypedDict, Unpack, overload
+from collections.abc import AsyncIterable, Iterable, Iterator
+from typing import Literal, TypedDict, Unpack, overload
 
-from krixik_async import _description, _fetching, _sending, _validation
+from krixik_async import _bulk, _description, _fetching, _sending, _validation
+from krixik_async._arguments import names_checked
+from krixik_async._bulk import MAX_IN_FLIGHT, BulkStream, FileInput, Files, OnError
 from krixik_async._errors import InvalidArgument
-from krixik_async._files import SaveTo, Tags
-from krixik_async._job import AnyJob, Job, as_completed, as_list, ref_of, wait_for
+from krixik_async._files import SaveTo
+from krixik_async._job import AnyJob, Job, as_completed, as_list, ref_of, wait_for, watch
 from krixik_async._models import JobRef, Output, ProcessStatus
+from krixik_async._progress import ProgressDisplay
 from krixik_async._reply import JSON
 from krixik_async._results import WaitResult
 from krixik_async._searching import SearchableFiles
-from krixik_async._sending import GivenFile, LocalFile
-from krixik_async._waiting import AsCompleted, OnUpdate, Poll, ReturnWhen
+from krixik_async._selectors import Tags
+from krixik_async._sending import GivenFile, LocalFile, Modules
+from krixik_async._streaming import AsCompleted
+from krixik_async._waiting import OnUpdate, Poll, ReturnWhen
+from krixik_async._watching import Watch
 
 
 class FileOptions(TypedDict, total=False):
@@ -26,12 +32,13 @@ class FileOptions(TypedDict, total=False):
     symbolic_file_path: str | None
     file_tags: Tags | None
     file_description: str | None
-    modules: Mapping[str, Any] | None
-    expire_time: int
+    modules: Modules | None
+    expire_time: int | None
     verbose: bool
     local_save_directory: SaveTo | None
 
 
+@names_checked
 class Pipeline(SearchableFiles):
     """Send files through one chain of modules, ask how far they are, fetch and search the results.
 
@@ -124,8 +131,8 @@ class Pipeline(SearchableFiles):
         symbolic_file_path: str | None = None,
         file_tags: Tags | None = None,
         file_description: str | None = None,
-        modules: Mapping[str, Any] | None = None,
-        expire_time: int = _validation.DEFAULT_EXPIRE_TIME_S,
+        modules: Modules | None = None,
+        expire_time: int | None = _validation.DEFAULT_EXPIRE_TIME_S,
         verbose: bool = True,
         local_save_directory: SaveTo | None = None,
         download_output: bool = True,
@@ -168,21 +175,73 @@ class Pipeline(SearchableFiles):
         _validation.check_bool("download_output", download)
         directory = _fetching.check_directory(save_to)
         shipment = await _sending.prepare(self._session, self._name, self._chain, given)
-        ref, request = await _sending.send(self._session, shipment)
-        job = Job(ref, self, request)
+        ref, request, reply = await _sending.send(self._session, shipment)
+        job = Job(ref, self, request, reply=reply)
         if not wait:
             return job
         await job
         if not download:
-            return job
+            return Job(ref, self, request, reply=reply, status_code=200)
         return await _fetching.fetch_output(self._session, self._name, job.file_id, directory)
 
-    async def test_input(self, *, local_file_path: str | os.PathLike[str]) -> None:
+    def process_many(
+        self,
+        files: Files,
+        *,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        journal: str | os.PathLike[str] | None = None,
+        on_error: OnError = "collect",
+        symbolic_directory_path: str | None = None,
+        file_tags: Tags | None = None,
+        file_description: str | None = None,
+        modules: Modules | None = None,
+        expire_time: int = _validation.DEFAULT_EXPIRE_TIME_S,
+        local_save_directory: SaveTo | None = None,
+        download_output: bool | None = None,
+        poll: Poll | None = None,
+    ) -> BulkStream:
+        """Send many files and iterate over what becomes of each, while further ones are sent.
+
+        `files` is a folder, a glob pattern, or an iterable or async iterable of paths, `FileInput`s
+        or mappings with `process`'s arguments; those given here hold for inputs without their own.
+        At most `max_in_flight` inputs are held, from being pulled to their outcome being taken.
+        Outputs are fetched if `local_save_directory` is given or `download_output` is true.
+
+        With `journal`, a path, each step is written down before it is taken: the same call again,
+        in any process, goes on where it stopped, and what had ended comes out of the journal,
+        marked `resumed`. Several processes may share one journal, and the work.
+
+        What befalls one input is its `BulkOutcome`; `on_error="raise"` raises the first failure.
+        AuthenticationError, ClientClosed, JournalError and what the iterable raises end it all.
+        """
+        return _bulk.process_many(
+            self._session,
+            self._name,
+            self._chain,
+            files,
+            defaults=FileInput(
+                b"",
+                symbolic_directory_path=symbolic_directory_path,
+                file_tags=file_tags,
+                file_description=file_description,
+                modules=modules,
+                expire_time=expire_time,
+            ),
+            max_in_flight=max_in_flight,
+            journal=journal,
+            on_error=on_error,
+            save_to=local_save_directory,
+            download=download_output,
+            poll=poll,
+        )
+
+    async def test_input(self, *, local_file_path: LocalFile, file_name: str | None = None) -> None:
         """Check a file as `process` would, and send nothing.
 
+        Takes what `process` takes: a path, or bytes or a binary file object with a `file_name`.
         Raises InvalidArgument naming the first rule that the file breaks. Idempotent, cancel-safe.
         """
-        given = GivenFile(local_file_path=local_file_path)
+        given = GivenFile(local_file_path=local_file_path, file_name=file_name)
         await _sending.prepare(self._session, self._name, self._chain, given)
 
     # --- asking and waiting ------------------------------------------------------------------
@@ -203,6 +262,7 @@ class Pipeline(SearchableFiles):
         return_when: ReturnWhen = "all",
         on_update: OnUpdate | None = None,
         poll: Poll | None = None,
+        progress: bool | ProgressDisplay = False,
         raise_on_failure: bool = False,
     ) -> WaitResult:
         """Wait until each job's module flags are all true, it has failed, or its record is gone.
@@ -210,8 +270,9 @@ class Pipeline(SearchableFiles):
         `jobs` are request_ids, `Job`s or `JobRef`s, polled concurrently. `timeout` is in seconds;
         None waits until each record's own expiry (30 days for a bare request_id). `return_when`
         is "all", "first" or "first_failure". `on_update`, sync or async, is called with a
-        `JobOutcome` at each change. `poll` is any tenacity `wait_*` object; the default starts at
-        0.2 s and grows with the square root of the time elapsed.
+        `JobOutcome` at each change that is seen. `poll` is a `PollPolicy` or any tenacity `wait_*`
+        object; the default learns how long jobs take, and from 50 jobs on looks for them by list.
+        `progress=True` draws a bar on a terminal (extra `cli`).
 
         Never raises for a time-out or a job's fate: read `.complete .failed .vanished .pending
         .errors` of the result, or call its `raise_for_failures()` (`raise_on_failure=True` does).
@@ -224,28 +285,56 @@ class Pipeline(SearchableFiles):
             return_when=return_when,
             on_update=on_update,
             poll=poll,
+            progress=progress,
             raise_on_failure=raise_on_failure,
         )
 
     def as_completed(
         self,
-        jobs: AnyJob | Iterable[AnyJob],
+        jobs: AnyJob | Iterable[AnyJob] | AsyncIterable[AnyJob],
         *,
         timeout: float | None = None,
         on_update: OnUpdate | None = None,
         poll: Poll | None = None,
+        max_waiting: int | None = None,
     ) -> AsCompleted:
         """Iterate over the jobs' outcomes as they come; arguments as `wait_until_complete`.
 
         Each job comes out exactly once; those still running at the time-out come last, as
-        pending. Leaving the iteration early only stops the waiting.
+        pending. `jobs` may be growing: of an async iterable, and of any iterable with
+        `max_waiting`, jobs are taken only while fewer than `max_waiting` (of an async iterable
+        1,000 by default) are under way or not taken out yet. Leaving the iteration early only stops
+        the waiting.
         """
         return as_completed(
-            self._session, self._refs(jobs), timeout=timeout, on_update=on_update, poll=poll
+            self._session,
+            jobs,
+            self._ref,
+            timeout=timeout,
+            on_update=on_update,
+            poll=poll,
+            max_waiting=max_waiting,
         )
 
-    def _refs(self, jobs: AnyJob | Iterable[AnyJob]) -> list[JobRef]:
-        return [self._ref(job) for job in as_list(jobs)]
+    def watch(
+        self,
+        jobs: AnyJob | Iterable[AnyJob],
+        *,
+        timeout: float | None = None,
+        poll: Poll | None = None,
+    ) -> Watch:
+        """Iterate over what happens to the jobs; arguments as `wait_until_complete`.
+
+        Events are `ModuleDone`, `JobEnded`, `LookFailed`, `PaceChanged`, and at the time-out
+        `WatchTimedOut`. Modules of jobs that bulk looks look for are seen when the job has ended:
+        pass a `poll` of your own, or `bulk_look=False` to the client, to see them sooner. Leaving
+        the iteration early only stops the waiting.
+        """
+        return watch(self._session, self._refs(jobs), timeout=timeout, poll=poll)
+
+    def _refs(self, jobs: AnyJob | Iterable[AnyJob]) -> Iterator[JobRef]:
+        # One by one: a hundred thousand references are not held besides what holds them anyway.
+        return map(self._ref, as_list(jobs))
 
     def _ref(self, job: object) -> JobRef:
         if not isinstance(job, Job | JobRef):

@@ -5,8 +5,8 @@ Nothing here awaits or reads a clock. `now` is monotonic seconds, `wall` epoch s
 The schedule. Nothing is known of the durations yet, so the interval grows with the square root of
 the time elapsed: the k-th look falls near (a / 2) k**2, which keeps the delay small against the
 requests spent whatever the duration turns out to be (doubling is only right if delay is valued
-relative to the duration, and its mean delay is 44 % of it). In place of it any tenacity `wait_*`
-object may be used: it is shown a `RetryCallState` whose times are ours.
+relative to the duration, and its mean delay is 44 % of it). What else may say when: see
+`_poll_policy`. Every schedule is shown one scratch state, filled anew for each job.
 
 The meaning of "not found". A record may be not readable yet, expired, deleted or never there; the
 answer is the same words. What tells them apart is the job's age and whether it was ever seen, and
@@ -16,8 +16,8 @@ a verdict needs two looks.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import attrs
 from tenacity import Future, RetryCallState
@@ -30,6 +30,9 @@ from krixik_async._errors import (
     UnexpectedReply,
 )
 from krixik_async._models import JobOutcome, JobRef, JobState, ProcessStatus
+from krixik_async._poll_policy import PollPolicy, PollState
+
+Interval: TypeAlias = Callable[[Any], float]
 
 # The first interval, and the a of the square-root law: 0.2 s at first, 2 s at an age of 10 s,
 # 15 s at 10 minutes, 38 s at an hour.
@@ -77,22 +80,32 @@ class wait_sqrt(wait_base):  # noqa: N801 - named as tenacity names its strategi
         return float(interval * (1.0 + self.jitter * (2.0 * self.rng.random() - 1.0)))
 
 
-@attrs.define(eq=False)
+# Without weak references: a hundred thousand of them are held at once.
+@attrs.define(eq=False, weakref_slot=False)
 class Watched:
     """Hold what one waited-for job has shown; one per job however many wait for it.
 
-    `started_at` is the submission in monotonic seconds, or the first look where that is unknown.
+    Monotonic seconds: `started_at` is the submission, or the first look where that is unknown;
+    `looked_at` is when the last question was sent whose answer showed the job unfinished;
+    `entered_at` is when each of the modules done was, midway between the two looks around it.
     """
 
     ref: JobRef
     started_at: float
     looks: int = 0
+    looked_at: float | None = None
+    entered_at: tuple[float, ...] = ()
     absent: int = 0
     unreadable: int = 0
     failing_since: float | None = None
     state: JobState = "pending"
     last_status: ProcessStatus | None = None
     error: KrixikError | None = None
+
+    @property
+    def unfinished_at(self) -> float | None:
+        """Give the last time at which it was not complete yet, if it was ever seen."""
+        return self.looked_at
 
     @property
     def in_doubt(self) -> bool:
@@ -107,6 +120,11 @@ class Watched:
     def outcome(self) -> JobOutcome:
         """Give what is known, as a value."""
         status = self.last_status
+        if status is not None and status.file_id != self.ref.file_id:
+            # One that is shared by many jobs; see `shared_status`.
+            status = attrs.evolve(
+                status, file_id=self.ref.file_id or "", modules=dict(status.modules)
+            )
         failure = None if status is None else status.failure_status
         return JobOutcome(
             request_id=self.ref.request_id,
@@ -120,8 +138,19 @@ class Watched:
         )
 
 
-def note_status(watched: Watched, status: ProcessStatus) -> bool:
-    """Take a status in; return whether anything a caller could see has changed."""
+def shared_status(status: ProcessStatus) -> ProcessStatus:
+    """Give what jobs that have come equally far have in common: no ids and no raw answer.
+
+    A waiting job keeps this alone of its last answer: the whole is 2 kB.
+    """
+    return attrs.evolve(status, request_id="", file_id="", raw={}, reply=None)
+
+
+def note_status(watched: Watched, status: ProcessStatus, *, asked_at: float, now: float) -> bool:
+    """Take a status in; return whether anything a caller could see has changed.
+
+    `asked_at` is when the question was sent, `now` when the answer had come.
+    """
     before = watched.last_status
     changed = (
         before is None
@@ -131,16 +160,31 @@ def note_status(watched: Watched, status: ProcessStatus) -> bool:
     )
     if watched.ref.file_id != status.file_id:
         watched.ref = attrs.evolve(watched.ref, file_id=status.file_id)
-    if status.overall_status != "ongoing":
-        watched.state = status.overall_status
     if status.overall_status == "failed" and not status.modules and before is not None:
         # The service sends no flags with a failure: keep the last that were seen.
-        status = attrs.evolve(status, modules=before.modules)
+        status = attrs.evolve(status, modules=dict(before.modules))
     watched.looks += 1
     watched.absent = watched.unreadable = 0
     watched.failing_since = watched.error = None
     watched.last_status = status
+    if status.overall_status != "ongoing":
+        watched.state = status.overall_status
+        return changed
+    done, known = sum(status.modules.values()), len(watched.entered_at)
+    if done > known:
+        since = asked_at if watched.looked_at is None else watched.looked_at
+        watched.entered_at += (midway(watched, since, now),) * (done - known)
+    watched.looked_at = asked_at
     return changed
+
+
+def midway(watched: Watched, low: float, high: float) -> float:
+    """Give the moment between two looks that an event is taken to have happened at.
+
+    The geometric mean of the job's ages then, as durations are spread over scales.
+    """
+    ages = max(0.0, low - watched.started_at), max(0.0, high - watched.started_at)
+    return float(watched.started_at + (ages[0] * ages[1]) ** 0.5) if ages[0] else (low + high) / 2
 
 
 def note_error(watched: Watched, error: KrixikError, *, now: float, wall: float) -> bool:
@@ -184,8 +228,12 @@ def gone(watched: Watched, *, now: float, wall: float) -> JobState:
 def merged(known: JobRef, other: JobRef) -> JobRef:
     """Give one reference to a job out of two, with whatever either knows."""
     fields = [field.name for field in attrs.fields(JobRef)]
-    missing = {name: getattr(other, name) for name in fields if getattr(known, name) is None}
-    return attrs.evolve(known, **missing)
+    more = {
+        name: getattr(other, name)
+        for name in fields
+        if getattr(known, name) is None and getattr(other, name) is not None
+    }
+    return attrs.evolve(known, **more) if more else known
 
 
 def ends_at(ref: JobRef, *, now: float, wall: float) -> float:
@@ -194,44 +242,64 @@ def ends_at(ref: JobRef, *, now: float, wall: float) -> float:
     return now + max(0.0, left) + EXPIRY_MARGIN_S
 
 
-def delay_by(watched: Watched, interval: Callable[[Any], float], now: float) -> float:
-    """Ask one waiter's schedule; raises what a caller's schedule raises."""
-    return max(0.0, float(interval(retry_state(watched, now))))
-
-
-def next_look(watched: Watched, delays: Sequence[float], *, now: float, wall: float) -> float:
-    """Give the monotonic time of the next look: the soonest that any waiter's schedule asks for.
+def next_look(watched: Watched, delay: float, *, now: float, wall: float) -> float:
+    """Give the monotonic time of the next look, `delay` seconds from now if nothing is against it.
 
     Moved up where a look just before or just after the record's expiry would otherwise be missed;
     held back while looks fail.
     """
-    delay = min(delays)
     if watched.absent:
         delay = CONFIRM_S
     elif watched.failing_since is not None:
-        low, high = OUTAGE_PAUSE_S
-        delay = max(delay, min(high, low + (now - watched.failing_since) / 2))
+        delay = max(delay, outage_pause(now - watched.failing_since))
     return now + min([delay, *_expiry_looks(watched.ref, wall)])
+
+
+def outage_pause(failing_s: float) -> float:
+    """Give the pause after a failed look: the longer it fails, the longer, 1 s to 30 s."""
+    low, high = OUTAGE_PAUSE_S
+    return min(high, low + failing_s / 2)
+
+
+def is_ending(ref: JobRef, wall: float) -> bool:
+    """Tell whether the record's expiry is so near that no look may be put off."""
+    return ref.expires_at is not None and wall >= _last_look(ref, ref.expires_at, wall) - 1e-3
+
+
+def _last_look(ref: JobRef, expires_at: float, wall: float) -> float:
+    lifetime = expires_at - (ref.submitted_at or wall)
+    return expires_at - max(LAST_LOOK_S, LAST_LOOK_SHARE * lifetime)
 
 
 def _expiry_looks(ref: JobRef, wall: float) -> list[float]:
     if ref.expires_at is None:
         return []
-    lifetime = ref.expires_at - (ref.submitted_at or wall)
-    last = ref.expires_at - max(LAST_LOOK_S, LAST_LOOK_SHARE * lifetime)
+    last = _last_look(ref, ref.expires_at, wall)
     return [at - wall for at in (last, ref.expires_at + AFTER_EXPIRY_S) if at > wall]
 
 
-def retry_state(watched: Watched, now: float) -> RetryCallState:
-    """Give a tenacity state that carries our times, for its `wait_*` objects to read.
+def fill(state: PollState, watched: Watched, *, now: float, wall: float, waiting: int) -> None:
+    """Let the scratch state show this job, to a policy of ours or to a tenacity `wait_*` object.
 
-    Fresh at each call: such a state must never be shared by two jobs.
+    Tenacity's own reads the real clock; that it does not is because the times are set here.
     """
-    state = RetryCallState(None, None, (), {})  # type: ignore[arg-type]  # not under a retrying
+    job, ref = state.job, watched.ref
+    job.pipeline, job.module_count, job.size_bytes = ref.pipeline, ref.module_count, ref.size_bytes
+    job.modules_done = len(watched.entered_at)
+    job.age_s = max(0.0, now - watched.started_at)
+    job.stage_age_s = max(0.0, now - watched.entered_at[-1]) if watched.entered_at else job.age_s
+    job.since_look_s = job.age_s if watched.unfinished_at is None else now - watched.unfinished_at
+    job.expires_in_s = None if ref.expires_at is None else ref.expires_at - wall
+    job.waiting = waiting
     state.start_time = watched.started_at
     state.outcome_timestamp = now
     state.attempt_number = max(1, watched.looks)
-    outcome = Future(state.attempt_number)
-    outcome.set_result(watched.last_status)
-    state.outcome = outcome
-    return state
+
+
+def delay_by(interval: Interval, state: PollState, watched: Watched) -> float:
+    """Ask one waiter's schedule; raises what a caller's schedule raises."""
+    if not isinstance(interval, PollPolicy):
+        # Tenacity's strategies may read the outcome; ours never do, and a Future is 1 kB.
+        state.outcome = Future(state.attempt_number)
+        state.outcome.set_result(watched.last_status)
+    return max(0.0, float(interval(state)))

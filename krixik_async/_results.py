@@ -21,7 +21,7 @@ from krixik_async._errors import (
     RequestVanished,
     WaitTimeout,
 )
-from krixik_async._models import JobOutcome, JobRef
+from krixik_async._models import JobOutcome, JobRef, WaitStatistics
 from krixik_async._validation import check_id, kind_of
 
 TOKEN_VERSION = 1
@@ -32,12 +32,20 @@ TOKEN_IDS = 1000
 class WaitResult(Mapping[str, JobOutcome]):
     """Map request_id to `JobOutcome`, in input order, duplicates collapsed.
 
-    `timed_out` tells whether the wait ended before every job did because time ran out.
+    `timed_out` tells whether the wait ended before every job did because time ran out;
+    `statistics` what the wait has cost.
     """
 
-    def __init__(self, outcomes: Iterable[JobOutcome], *, timed_out: bool = False) -> None:
+    def __init__(
+        self,
+        outcomes: Iterable[JobOutcome],
+        *,
+        timed_out: bool = False,
+        statistics: WaitStatistics | None = None,
+    ) -> None:
         self._outcomes = {outcome.request_id: outcome for outcome in outcomes}
         self.timed_out = timed_out
+        self.statistics = WaitStatistics() if statistics is None else statistics
 
     def __getitem__(self, request_id: str) -> JobOutcome:
         return self._outcomes[request_id]
@@ -146,10 +154,11 @@ def read_token(token: object) -> tuple[JobRef, ...]:
 
 def _read_job(job: list[Any]) -> JobRef:
     names = [field.name for field in attrs.fields(JobRef)]
-    ref = JobRef(**dict(zip(names, job, strict=True)))
+    # A token of before sizes were kept has no size at its end.
+    ref = JobRef(**dict(zip(names, [*job, None][: len(names)], strict=True)))
     check_id("request_id", ref.request_id)
     check_pipeline_name(ref.pipeline)
-    for number in (ref.submitted_at, ref.expires_at, ref.module_count):
+    for number in (ref.submitted_at, ref.expires_at, ref.module_count, ref.size_bytes):
         if not isinstance(number, int | float | None):
             raise TypeError
     return ref
@@ -161,7 +170,7 @@ def fate(outcome: JobOutcome) -> KrixikError:
     error: JobError
     if outcome.state == "failed":
         module = outcome.failure_module or "a module the service does not name"
-        error = ProcessFailed(f"{about} failed at {module}")
+        error = ProcessFailed(f"{about} failed at {module}{_reason(outcome)}")
         error.failure_module = outcome.failure_module
     elif outcome.vanished:
         says = f" ({outcome.error})" if outcome.error else ""
@@ -172,8 +181,15 @@ def fate(outcome: JobOutcome) -> KrixikError:
         error = WaitTimeout(
             f"{about} had not ended in time. It goes on: wait again with the `job` of this error"
         )
+    error.reply = outcome.reply
     error.fill(
         request_id=outcome.request_id, file_id=outcome.file_id, pipeline=outcome.job.pipeline
     )
     error.job, error.outcome = outcome.job, outcome
     return error
+
+
+def _reason(outcome: JobOutcome) -> str:
+    status = outcome.last_status
+    failure = None if status is None else status.failure_status
+    return f": {failure.message}" if failure is not None and failure.message else ""

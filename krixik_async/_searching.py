@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal, TypedDict, Unpack, overload
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal, Unpack, overload
 
 from krixik_async import _catalogue, _selectors, _validation, _wire
+from krixik_async._arguments import names_checked
 from krixik_async._errors import InvalidArgument
-from krixik_async._files import Tags
 from krixik_async._models import (
     GlobalHit,
     GlobalSearchResult,
@@ -15,28 +16,15 @@ from krixik_async._models import (
     SemanticItem,
     SemanticSearchResult,
 )
+from krixik_async._paging import DEFAULT_PAGE_SIZE, Page, Pager, SearchPages
 from krixik_async._reply import JSON
+from krixik_async._selectors import FileSelectors, Selectors
 from krixik_async._shelving import ShelvedFiles
 
 ORDERS = (*_selectors.SORT_ORDERS, _selectors.GLOBAL_ORDER)
 
 
-class Selectors(TypedDict, total=False):
-    """Hold what chooses the files to search; see `Pipeline.list`."""
-
-    file_ids: Iterable[str] | None
-    file_names: Iterable[str] | None
-    symbolic_directory_paths: Iterable[str] | None
-    symbolic_file_paths: Iterable[str] | None
-    file_tags: Tags | None
-    created_at_start: str | None
-    created_at_end: str | None
-    last_updated_start: str | None
-    last_updated_end: str | None
-    max_files: int
-    verbose: bool
-
-
+@names_checked
 class SearchableFiles(ShelvedFiles):
     """Be the part of `Pipeline` that searches by meaning."""
 
@@ -47,6 +35,7 @@ class SearchableFiles(ShelvedFiles):
         query: str,
         k: int = _selectors.DEFAULT_NEAREST,
         sort_order: Literal["descending", "ascending"] | None = "descending",
+        verbose: bool = False,
         **selectors: Unpack[Selectors],
     ) -> SemanticSearchResult: ...
 
@@ -57,6 +46,7 @@ class SearchableFiles(ShelvedFiles):
         query: str,
         k: int = _selectors.DEFAULT_NEAREST,
         sort_order: Literal["global"],
+        verbose: bool = False,
         **selectors: Unpack[Selectors],
     ) -> GlobalSearchResult: ...
 
@@ -67,6 +57,7 @@ class SearchableFiles(ShelvedFiles):
         query: str,
         k: int = _selectors.DEFAULT_NEAREST,
         sort_order: str | None,
+        verbose: bool = False,
         **selectors: Unpack[Selectors],
     ) -> SemanticSearchResult | GlobalSearchResult: ...
 
@@ -75,18 +66,9 @@ class SearchableFiles(ShelvedFiles):
         *,
         query: str,
         k: int = _selectors.DEFAULT_NEAREST,
-        file_ids: Iterable[str] | None = None,
-        file_names: Iterable[str] | None = None,
-        symbolic_directory_paths: Iterable[str] | None = None,
-        symbolic_file_paths: Iterable[str] | None = None,
-        file_tags: Tags | None = None,
-        created_at_start: str | None = None,
-        created_at_end: str | None = None,
-        last_updated_start: str | None = None,
-        last_updated_end: str | None = None,
-        max_files: int = _selectors.DEFAULT_MAX_FILES,
         sort_order: str | None = "descending",
         verbose: bool = False,
+        **selectors: Unpack[Selectors],
     ) -> SemanticSearchResult | GlobalSearchResult:
         """Find the snippets nearest in meaning to the query, at most `k` (1 to 10) a file.
 
@@ -94,39 +76,49 @@ class SearchableFiles(ShelvedFiles):
         puts the snippets of all files in one row, nearest first. Raises InvalidArgument if the
         chain does not end in text-embedder, vector-db. Idempotent, cancel-safe.
         """
-        _check_chain(self._name, self._chain)
         _validation.check_bool("verbose", verbose)
         order = _selectors.check_sort_order(sort_order, allowed=ORDERS)
-        selection = _selectors.check_selection(
-            self._chain,
-            file_ids=file_ids,
-            file_names=file_names,
-            symbolic_directory_paths=symbolic_directory_paths,
-            symbolic_file_paths=symbolic_file_paths,
-            file_tags=file_tags,
-            created_at_start=created_at_start,
-            created_at_end=created_at_end,
-            last_updated_start=last_updated_start,
-            last_updated_end=last_updated_end,
-            max_files=max_files,
-        )
-        request = _wire.SemanticSearch(
-            pipeline=self._name,
-            pipeline_ordered_modules=self._chain,
-            query=_selectors.check_query(query),
-            k=_selectors.check_nearest(k),
-            **selection,
-        )
+        ask = self._semantic_request(query, k)
+        request = ask(**_selectors.check_selection(self._chain, selectors))
         found = await self._call(request, _wire.read_semantic_search)
         in_one_row = order == _selectors.GLOBAL_ORDER
         return _in_one_row(found) if in_one_row else _selectors.sort_result(found, order)
 
+    def iter_semantic_search(
+        self,
+        *,
+        query: str,
+        k: int = _selectors.DEFAULT_NEAREST,
+        page_size: int = DEFAULT_PAGE_SIZE,
+        **selectors: Unpack[FileSelectors],
+    ) -> Pager[SemanticItem]:
+        """Iterate over the nearest snippets of all files that match, the newest file first.
 
-def _check_chain(name: str, chain: Sequence[str]) -> None:
-    if not _catalogue.can_semantic_search(chain):
-        raise InvalidArgument(
-            f"pipeline {name!r} cannot semantic_search: its chain ({', '.join(chain)}) does not "
-            "end in 'text-embedder', 'vector-db'"
+        `query` and `k` as in `semantic_search`, the rest as in `iter_files`: files are listed by
+        `page_size` and searched by at most 500.
+        """
+        ask = self._semantic_request(query, k)
+
+        async def search(ids: Sequence[str]) -> Page[SemanticItem]:
+            request = ask(**_selectors.check_selection(self._chain, {"file_ids": ids}))
+            found = await self._call(request, _wire.read_semantic_search)
+            return Page(_selectors.sort_result(found, "descending").items, found)
+
+        return Pager(SearchPages(self._file_pages(page_size, selectors), search))
+
+    def _semantic_request(self, query: object, k: object) -> Callable[..., _wire.SemanticSearch]:
+        """Give what makes the request of a checked selection."""
+        if not _catalogue.can_semantic_search(self._chain):
+            raise InvalidArgument(
+                f"pipeline {self._name!r} cannot semantic_search: its chain "
+                f"({', '.join(self._chain)}) does not end in 'text-embedder', 'vector-db'"
+            )
+        return partial(
+            _wire.SemanticSearch,
+            pipeline=self._name,
+            pipeline_ordered_modules=self._chain,
+            query=_selectors.check_query(query),
+            k=_selectors.check_nearest(k),
         )
 
 
@@ -147,6 +139,7 @@ def _in_one_row(found: SemanticSearchResult) -> GlobalSearchResult:
                 distance=hit.distance,
                 file_id=item.file_id,
                 file_metadata=item.file_metadata,
+                raw=hit.raw,
             )
             for hit, item in pairs
         ),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypedDict, TypeVar
 
 import attrs
 
@@ -47,18 +47,41 @@ GLOBAL_ORDER = "global"
 NEAREST = (1, 10)
 DEFAULT_NEAREST = 5
 
+Tags: TypeAlias = Sequence[Mapping[str, str]]
+
+
+class FileSelectors(TypedDict, total=False):
+    """Hold what chooses files on record; see `Pipeline.list`."""
+
+    file_ids: Iterable[str] | None
+    file_names: Iterable[str] | None
+    symbolic_directory_paths: Iterable[str] | None
+    symbolic_file_paths: Iterable[str] | None
+    file_tags: Tags | None
+    created_at_start: str | None
+    created_at_end: str | None
+    last_updated_start: str | None
+    last_updated_end: str | None
+
+
+class Selectors(FileSelectors, total=False):
+    """Hold what chooses files on record, and how many at most."""
+
+    max_files: int
+
+
 _QUERY_NAME = re.compile(r"\*?[a-zA-Z0-9 _,.\-]+\*?")
 _STUMP = re.compile(r"/|(/[a-zA-Z0-9 _\-]+)+/?")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}", re.ASCII)
 
 
-def check_selection(chain: Sequence[str], **given: object) -> dict[str, Any]:
+def check_selection(chain: Sequence[str], selectors: FileSelectors) -> dict[str, Any]:
     """Give the selectors as the wire wants them, or raise for the first that breaks a rule.
 
-    Takes file_ids, file_names, symbolic_directory_paths, symbolic_file_paths, file_tags,
-    max_files and the four timestamps; None means not given.
+    None, and what is left out, means not given.
     """
+    given: Mapping[str, object] = {**selectors}
     checks: Mapping[str, Callable[[object], object]] = {
         "file_ids": lambda v: _each("file_ids", v, lambda i: check_id("file_ids", i)),
         "file_names": lambda v: _each("file_names", v, lambda n: query_name(n, chain)),
@@ -69,11 +92,12 @@ def check_selection(chain: Sequence[str], **given: object) -> dict[str, Any]:
         "file_tags": lambda v: check_tags(v, wildcard=True),
     }
     selection: dict[str, Any] = {
-        name: None if given[name] is None else check(given[name]) for name, check in checks.items()
+        name: None if given.get(name) is None else check(given[name])
+        for name, check in checks.items()
     }
-    selection["max_files"] = check_max_files(given["max_files"])
+    selection["max_files"] = check_max_files(given.get("max_files", DEFAULT_MAX_FILES))
     for name in ("created_at", "last_updated"):
-        selection.update(_period(name, given[f"{name}_start"], given[f"{name}_end"]))
+        selection.update(_period(name, given.get(f"{name}_start"), given.get(f"{name}_end")))
     if all(value is None for name, value in selection.items() if name != "max_files"):
         raise InvalidArgument(
             "no selector was given: pass file_ids, file_names, symbolic_directory_paths, "
@@ -139,13 +163,13 @@ def query_file_path(value: object, chain: Sequence[str]) -> str:
     return f"{folder.rstrip('/')}/{query_name(name, chain)}"
 
 
-def check_max_files(value: object) -> int:
+def check_max_files(value: object, *, name: str = "max_files") -> int:
     """Give max_files back, or raise: a whole number of 1 to 10000."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidArgumentType(f"max_files is {kind_of(value)} but must be a whole number")
+        raise InvalidArgumentType(f"{name} is {kind_of(value)} but must be a whole number")
     low, high = MAX_FILES
     if not low <= value <= high:
-        raise InvalidArgument(f"max_files is {value} but must be {low} to {high}")
+        raise InvalidArgument(f"{name} is {value} but must be {low} to {high}")
     return value
 
 

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import attrs
 
-from krixik_async import _wire
-from krixik_async._catalogue import labels
-from krixik_async._clock import Clock
-from krixik_async._errors import ClientClosed, KrixikError
+from krixik_async._asking import ServiceAsker, ask_status
+from krixik_async._clock import Clock, LoopClock
+from krixik_async._config import Config, Options
+from krixik_async._durations import Durations
 from krixik_async._models import JobRef, ProcessStatus
-from krixik_async._offload import Offload
+from krixik_async._offload import Offload, ThreadOffload
 from krixik_async._polling import Scheduler
-from krixik_async._reply import Reply
 from krixik_async._tasks import TaskSet
-from krixik_async._transport import Transport
 from krixik_async._waiting import Waiter
+
+if TYPE_CHECKING:
+    import httpx
+
+    from krixik_async._transport import Transport, TransportSettings
+
+
+def transport_settings(config: Config) -> TransportSettings:
+    """Give what the transport needs to know of a client's settings."""
+    from krixik_async._transport import TransportSettings
+
+    names = [field.name for field in attrs.fields(TransportSettings)]
+    return TransportSettings(**{name: getattr(config, name) for name in names})
 
 
 @attrs.frozen(eq=False)
@@ -29,39 +41,72 @@ class Session:
     clock: Clock
     offload: Offload
     rng: random.Random
+    config: Config = attrs.field(repr=False)
+
+    def with_options(self, options: Options) -> Session:
+        """Give one that shares everything with this and sends by other settings.
+
+        Raises InvalidArgument, InvalidArgumentType for a value out of range.
+        """
+        config = attrs.evolve(self.config, **options)
+        transport = self.transport.with_settings(transport_settings(config))
+        return attrs.evolve(self, transport=transport, config=config)
+
+    def shares_with(self, other: Session) -> bool:
+        """Tell whether both are of one client."""
+        return self.tasks is other.tasks
 
     @property
     def waiter(self) -> Waiter:
         """Give what a wait needs."""
-        return Waiter(self.scheduler, self.status, self.clock)
+        return Waiter(self.scheduler, self.clock, self.tasks)
 
     async def status(self, ref: JobRef) -> ProcessStatus:
         """Ask once how far a job is. Raises RequestNotFound; see `Pipeline.process_status`."""
-        expected = None if ref.module_count is None else labels(ref.module_count)
-
-        def read(endpoint: _wire.Endpoint, reply: Reply) -> ProcessStatus:
-            return _wire.read_status(
-                endpoint,
-                reply,
-                pipeline=ref.pipeline,
-                process_id=ref.request_id,
-                expected=expected,
-            )
-
-        request = _wire.GetStatus(pipeline=ref.pipeline, process_id=ref.request_id)
-        try:
-            return await self.transport.call(request, read)
-        except ClientClosed:
-            # A wait begun on a closed client ends with that; it would be ridden out as an outage.
-            self.scheduler.close()
-            raise
-        except KrixikError as error:
-            error.request_id = ref.request_id
-            error.fill(file_id=ref.file_id, pipeline=ref.pipeline)
-            raise
+        return await ask_status(self.transport, ref)
 
     async def aclose(self) -> None:
         """End the waits, then the tasks, then the connections."""
         self.scheduler.close()
         await self.transport.aclose()
         await self.tasks.aclose()
+
+
+def open_session(
+    config: Config,
+    *,
+    clock: Clock | None,
+    offload: Offload | None,
+    rng: random.Random | None,
+    durations: Durations | None,
+    http_client: httpx.AsyncClient | None,
+    http_transport: httpx.AsyncBaseTransport | None,
+) -> Session:
+    """Put a client's resources together; no I/O, and no running loop needed."""
+    # Here and not above: httpx comes with it, which is a third of all that is imported.
+    from krixik_async._transport import Transport
+
+    clock = LoopClock() if clock is None else clock
+    offload = ThreadOffload() if offload is None else offload
+    # Seeded by the system: retries of many processes must not march in step.
+    rng = random.Random() if rng is None else rng
+    tasks = TaskSet()
+    transport = Transport(
+        transport_settings(config),
+        clock=clock,
+        offload=offload,
+        rng=rng,
+        tasks=tasks,
+        http_client=http_client,
+        http_transport=http_transport,
+    )
+    scheduler = Scheduler(
+        asker=ServiceAsker(transport),
+        clock=clock,
+        tasks=tasks,
+        rng=rng,
+        durations=Durations() if durations is None else durations,
+        max_looks=config.max_in_flight,
+        bulk_look=config.bulk_look,
+    )
+    return Session(transport, scheduler, tasks, clock, offload, rng, config)

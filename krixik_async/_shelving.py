@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from krixik_async import _selectors, _validation, _wire
+from krixik_async._arguments import names_checked
 from krixik_async._errors import InvalidArgument, KrixikError
-from krixik_async._files import FilesOnRecord, Tags
+from krixik_async._files import FilesOnRecord
 from krixik_async._models import UpdateResult
 from krixik_async._reply import Reply
+from krixik_async._selectors import Tags
 from krixik_async._tree import Tree
 
 EVERYTHING = "/*"
 
 
+@names_checked
 class ShelvedFiles(FilesOnRecord):
     """Be the part of `Pipeline` that arranges files and shows how they are arranged."""
 

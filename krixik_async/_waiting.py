@@ -7,24 +7,31 @@ it ends comes back as pending, with what is needed to go on in another process.
 from __future__ import annotations
 
 import inspect
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import attrs
+from tenacity import RetryCallState
 
 from krixik_async._clock import Clock
 from krixik_async._errors import AuthenticationError, InvalidArgument, InvalidArgumentType
 from krixik_async._models import JobOutcome, JobRef
-from krixik_async._policy import ends_at, merged, wait_sqrt
-from krixik_async._polling import Check, Key, Scheduler, Subscription, key_of
+from krixik_async._policy import Interval, ends_at, merged
+from krixik_async._poll_policy import PollPolicy
+from krixik_async._polling import Key, Scheduler, Subscription, key_of
 from krixik_async._results import WaitResult
+from krixik_async._tasks import TaskSet
 from krixik_async._validation import kind_of
 
 ReturnWhen: TypeAlias = Literal["all", "first", "first_failure"]
 OnUpdate: TypeAlias = Callable[[JobOutcome], object] | Callable[[JobOutcome], Awaitable[object]]
-Poll: TypeAlias = Callable[[Any], float]
+# As every tenacity `wait_*` object is.
+Poll: TypeAlias = Callable[[RetryCallState], float]
+
+# How often a display is brought up to date while nothing happens.
+SHOW_EVERY_S = 0.5
+# Timers of a loop may be early by less than this.
+_TICK_S = 1e-3
 
 RETURN_WHEN: tuple[ReturnWhen, ...] = ("all", "first", "first_failure")
 
@@ -46,15 +53,40 @@ def check_timeout(timeout: object) -> float | None:
     return float(timeout)
 
 
-def check_poll(poll: object) -> Poll:
-    """Give the schedule: any tenacity `wait_*` object; None means `wait_sqrt()`."""
+@attrs.frozen
+class Schedule:
+    """Hold when a wait looks at its jobs, and whether bulk looks may look in its place."""
+
+    interval: Interval
+    bulk_look: bool
+
+
+def check_poll(poll: object) -> Schedule:
+    """Give the schedule: a `PollPolicy` or any tenacity `wait_*` object; None means adaptive.
+
+    Whoever gives a schedule of his own gets that one, and no bulk looks in its place.
+    """
     if poll is None:
-        return wait_sqrt()
+        return Schedule(PollPolicy.adaptive(), bulk_look=True)
     if isinstance(poll, type) or not callable(poll):
         raise InvalidArgumentType(
-            f"poll is {poll!r} but must be a tenacity wait strategy, such as tenacity.wait_fixed(3)"
+            f"poll is {poll!r} but must be a PollPolicy, such as PollPolicy.fixed(3), or a tenacity "
+            "wait strategy, such as tenacity.wait_fixed(3)"
         )
-    return poll
+    return Schedule(poll, bulk_look=isinstance(poll, type(PollPolicy.adaptive())))
+
+
+def check_max_waiting(max_waiting: object) -> int | None:
+    """Give it back, or raise: an int of 1 or more, or None."""
+    if max_waiting is None:
+        return None
+    if isinstance(max_waiting, bool) or not isinstance(max_waiting, int):
+        raise InvalidArgumentType(
+            f"max_waiting is {kind_of(max_waiting)} but must be an int of 1 or more, or None"
+        )
+    if max_waiting < 1:
+        raise InvalidArgument(f"max_waiting is {max_waiting} but must be 1 or more")
+    return max_waiting
 
 
 def check_return_when(return_when: object) -> ReturnWhen:
@@ -77,16 +109,35 @@ def check_on_update(on_update: object) -> OnUpdate | None:
 # --- the waits -------------------------------------------------------------------------------
 
 
+class Display(Protocol):
+    """Show how far a wait is."""
+
+    def start(self, total: int) -> None:
+        """Begin, with so many jobs to wait for."""
+
+    def show(self, outcomes: Sequence[JobOutcome], time_left_s: float | None) -> None:
+        """Show what is new (perhaps nothing) and the estimate of what is left."""
+
+    def stop(self) -> None:
+        """End. Idempotent."""
+
+
 @attrs.frozen
 class Waiter:
-    """Hold what a wait needs: the scheduler, how to ask, and the clock."""
+    """Hold what a wait needs: the scheduler, the clock, and where tasks are made."""
 
     scheduler: Scheduler
-    check: Check
     clock: Clock
+    tasks: TaskSet
 
-    def deadline(self, refs: Sequence[JobRef], timeout: float | None) -> float:
-        """Give the monotonic time at which the wait ends."""
+    def subscribe(self, schedule: Schedule, **wants: bool) -> Subscription:
+        """Make a waiter's end, without jobs yet."""
+        return self.scheduler.subscribe(
+            (), schedule.interval, bulk_look=schedule.bulk_look, **wants
+        )
+
+    def deadline(self, refs: Iterable[JobRef], timeout: float | None) -> float:
+        """Give the monotonic time at which a wait for these jobs ends."""
         now, wall = self.clock.now(), self.clock.wall()
         if timeout is not None:
             return now + timeout
@@ -94,37 +145,84 @@ class Waiter:
 
     async def wait(
         self,
-        refs: Sequence[JobRef],
+        refs: Iterable[JobRef],
         *,
         timeout: float | None,
         return_when: ReturnWhen,
         on_update: OnUpdate | None,
-        poll: Poll,
+        schedule: Schedule,
+        display: Display | None = None,
     ) -> WaitResult:
         """Wait for the jobs as `wait_until_complete` documents it."""
-        refs = known_refs(refs)
-        known = {key_of(ref): _unseen(ref) for ref in refs}
-        waiting = set(known)
-        until = self.deadline(refs, timeout)
-        subscription = self.scheduler.subscribe(refs, self.check, poll)
-        timed_out = False
+        if timeout == 0:
+            unseen = [unseen_yet(ref) for ref in known_refs(refs)]
+            return WaitResult(unseen, timed_out=bool(unseen))
+        subscription = self.subscribe(
+            schedule, wants_changes=on_update is not None, wants_notices=False
+        )
+        wait = _Wait(self, subscription, on_update, return_when, display)
         try:
-            while waiting and not timed_out:
-                fresh = await subscription.take(until=until)
-                timed_out = not fresh
-                for outcome in fresh:
-                    known[key_of(outcome.job)] = outcome
-                    if outcome.ended:
-                        waiting.discard(key_of(outcome.job))
-                    await _tell(on_update, outcome)
-                if any(_stops(outcome, return_when) for outcome in fresh):
-                    break
+            subscription.add(refs)
+            return await wait.run(timeout)
         except AuthenticationError as error:
-            error.partial = WaitResult(known.values())
+            error.partial = wait.result(timed_out=False)
             raise
         finally:
             subscription.detach()
-        return WaitResult(known.values(), timed_out=timed_out)
+            if display is not None:
+                display.stop()
+
+
+class _Wait:
+    """Be one wait under way. Of a job that goes on it keeps nothing of its own."""
+
+    def __init__(
+        self,
+        waiter: Waiter,
+        subscription: Subscription,
+        on_update: OnUpdate | None,
+        return_when: ReturnWhen,
+        display: Display | None,
+    ) -> None:
+        self._waiter = waiter
+        self._subscription = subscription
+        self._on_update = on_update
+        self._return_when = return_when
+        self._display = display
+        # The list as it is now: the subscription may make itself a shorter one later on.
+        self._entries = subscription.entries
+        self._ended: dict[Key, JobOutcome] = {}
+
+    async def run(self, timeout: float | None) -> WaitResult:
+        until = self._waiter.deadline((entry.ref for entry in self._entries), timeout)
+        if self._display is not None:
+            self._display.start(len(self._entries))
+        timed_out = False
+        while len(self._ended) < len(self._entries) and not timed_out:
+            fresh = await self._subscription.take(until=self._next_stop(until))
+            timed_out = not fresh and self._waiter.clock.now() >= until - _TICK_S
+            for outcome in fresh:
+                if outcome.ended:
+                    self._ended[key_of(outcome.job)] = outcome
+                await tell(self._on_update, outcome)
+            self._show(fresh)
+            if any(_stops(outcome, self._return_when) for outcome in fresh):
+                break
+        return self.result(timed_out=timed_out)
+
+    def result(self, *, timed_out: bool) -> WaitResult:
+        ended = self._ended
+        outcomes = (ended.get(key_of(entry.ref)) or entry.outcome() for entry in self._entries)
+        return WaitResult(outcomes, timed_out=timed_out, statistics=self._subscription.statistics)
+
+    def _next_stop(self, until: float) -> float:
+        if self._display is None:
+            return until
+        return min(until, self._waiter.clock.now() + SHOW_EVERY_S)
+
+    def _show(self, fresh: Sequence[JobOutcome]) -> None:
+        if self._display is not None:
+            self._display.show(fresh, self._waiter.scheduler.time_left(self._subscription))
 
 
 def known_refs(refs: Iterable[JobRef]) -> list[JobRef]:
@@ -136,7 +234,8 @@ def known_refs(refs: Iterable[JobRef]) -> list[JobRef]:
     return list(known.values())
 
 
-def _unseen(ref: JobRef) -> JobOutcome:
+def unseen_yet(ref: JobRef) -> JobOutcome:
+    """Give the outcome of a job of which nothing is known."""
     return JobOutcome(request_id=ref.request_id, state="pending", job=ref, file_id=ref.file_id)
 
 
@@ -146,100 +245,10 @@ def _stops(outcome: JobOutcome, return_when: ReturnWhen) -> bool:
     return return_when == "first_failure" and outcome.ended and outcome.state != "complete"
 
 
-async def _tell(on_update: OnUpdate | None, outcome: JobOutcome) -> None:
+async def tell(on_update: OnUpdate | None, outcome: JobOutcome) -> None:
+    """Call a caller's function, sync or async."""
     if on_update is None:
         return
     told = on_update(outcome)
     if inspect.isawaitable(told):
         await told
-
-
-class AsCompleted:
-    """Yield each job's outcome once, as they come; at the time-out the rest, as pending.
-
-    An async iterator and an async context manager. Leaving it early, by break, error,
-    cancellation or garbage collection, only stops the waiting: the jobs go on.
-    """
-
-    def __init__(
-        self,
-        waiter: Waiter,
-        refs: Sequence[JobRef],
-        *,
-        timeout: float | None,
-        on_update: OnUpdate | None,
-        poll: Poll,
-    ) -> None:
-        self._waiter = waiter
-        self._refs = known_refs(refs)
-        self._timeout = timeout
-        self._on_update = on_update
-        self._poll = poll
-        self._known = {key_of(ref): _unseen(ref) for ref in self._refs}
-        self._waiting = set(self._known)
-        # Taken but not told yet, told but not handed over: nothing is lost between the two.
-        self._untold: deque[JobOutcome] = deque()
-        self._ready: deque[JobOutcome] = deque()
-        self._subscription: Subscription | None = None
-        self._until = 0.0
-        self._closed = False
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> JobOutcome:
-        while True:
-            while self._untold:
-                outcome = self._untold.popleft()
-                if outcome.ended:
-                    self._ready.append(outcome)
-                await _tell(self._on_update, outcome)
-            if self._ready:
-                return self._ready.popleft()
-            if self._closed or not self._waiting:
-                await self.aclose()
-                raise StopAsyncIteration
-            await self._gather()
-
-    async def _gather(self) -> None:
-        if self._subscription is None:
-            self._until = self._waiter.deadline(self._refs, self._timeout)
-            self._subscription = self._waiter.scheduler.subscribe(
-                self._refs, self._waiter.check, self._poll
-            )
-        try:
-            fresh = await self._subscription.take(until=self._until)
-        except AuthenticationError as error:
-            error.partial = WaitResult(self._known.values())
-            raise
-        if not fresh:
-            self._ready.extend(self._known[key] for key in self._known if key in self._waiting)
-            self._waiting.clear()
-        for outcome in fresh:
-            self._known[key_of(outcome.job)] = outcome
-            if outcome.ended:
-                self._waiting.discard(key_of(outcome.job))
-        self._untold.extend(fresh)
-
-    async def aclose(self) -> None:
-        """Stop waiting. Idempotent; the jobs go on."""
-        self._detach()
-
-    def _detach(self) -> None:
-        self._closed = True
-        if self._subscription is not None:
-            self._subscription.detach()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-    def __del__(self) -> None:
-        self._detach()

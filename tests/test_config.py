@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krixik_async._config import Config, Settings, make_config, masked, read_credentials
+from krixik_async._config import Config, Options, Settings, masked, read_credentials
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
 
 KEY = "canary-0d9f1c3e"
@@ -19,7 +19,7 @@ URL = "https://api.example"
 
 
 def test_the_defaults_of_the_client() -> None:
-    assert attrs.asdict(make_config(KEY, URL, {})) == {
+    assert attrs.asdict(Config(api_key=KEY, api_url=URL)) == {
         "api_key": KEY,
         "api_url": URL,
         "max_in_flight": 64,
@@ -29,12 +29,20 @@ def test_the_defaults_of_the_client() -> None:
         "attempts": 4,
         "backoff_s": 0.5,
         "backoff_cap_s": 30.0,
+        "headers": {},
+        "bulk_look": True,
     }
 
 
 def test_every_setting_can_be_given_and_there_is_no_other() -> None:
-    fields = {field.name for field in attrs.fields(Config)} - {"api_key", "api_url"}
+    fields = {field.name for field in attrs.fields(Config)} - {"api_key", "api_url", "headers"}
     assert set(Settings.__annotations__) == fields
+    # Those of the whole client are not for some calls only.
+    assert set(Options.__annotations__) == {*fields, "headers"} - {
+        "max_in_flight",
+        "rate_limit",
+        "bulk_look",
+    }
     given_settings: dict[str, Any] = {
         "max_in_flight": 1,
         "rate_limit": 0.5,
@@ -43,19 +51,10 @@ def test_every_setting_can_be_given_and_there_is_no_other() -> None:
         "attempts": 1,
         "backoff_s": 0.1,
         "backoff_cap_s": 10**400,
+        "bulk_look": False,
     }
-    config = make_config(KEY, URL, given_settings)  # type: ignore[arg-type]
-    assert attrs.asdict(config) == {"api_key": KEY, "api_url": URL, **given_settings}
-
-
-def test_a_setting_that_does_not_exist_is_refused_with_the_nearest() -> None:
-    with pytest.raises(InvalidArgumentType) as caught:
-        make_config(KEY, URL, {"max_in_fligth": 5})  # type: ignore[typeddict-unknown-key]
-    assert str(caught.value) == (
-        "Krixik takes no argument 'max_in_fligth'. Did you mean 'max_in_flight'? Besides the "
-        "credentials there are: max_in_flight, rate_limit, connect_timeout_s, attempt_timeout_s, "
-        "attempts, backoff_s, backoff_cap_s"
-    )
+    config = Config(api_key=KEY, api_url=URL, **given_settings)
+    assert attrs.asdict(config) == {"api_key": KEY, "api_url": URL, **given_settings, "headers": {}}
 
 
 WHOLE = ("max_in_flight", "attempts")

@@ -388,6 +388,14 @@ async def test_a_repeat_after_a_refusal_proves_nothing(w: World, answer: httpx.R
     assert w.sent.count(DELETE) == 2
 
 
+async def test_a_deletion_that_never_left_proves_nothing(w: World) -> None:
+    """Not even a connection was made: that the file is not there was nobody's doing."""
+    w.fail(DELETE, before=httpx.ConnectError("refused"), times=2)
+    with pytest.raises(FileRecordNotFound) as caught:
+        await w.books().delete(file_id=UNKNOWN)
+    assert (caught.value.file_id, w.sent.count(DELETE)) == (UNKNOWN, 3)
+
+
 async def test_a_deletion_that_is_never_answered(w: World) -> None:
     w.fail(DELETE, after=RESET, times=99)
     w.fail(DELETE, before=RESET, times=99)

@@ -37,6 +37,7 @@ from krixik_async._models import (
     SemanticSearchResult,
     UpdateResult,
     Value,
+    WaitStatistics,
 )
 from krixik_async._reply import Reply
 
@@ -105,8 +106,9 @@ VALUES: list[Any] = [
     UpdateResult(**CALL, pipeline="books", file_id="f", raw=RAW, reply=REPLY),
     CapResult(**CALL, raw=RAW, reply=REPLY),
     DeleteResult(**CALL, pipeline="books", file_id="f", raw=RAW, reply=REPLY),
-    ResetResult(pipeline="books", deleted=("f",)),
+    ResetResult(pipeline="books"),
     Output(**CALL, process_output=["canary"], raw=RAW, reply=REPLY),
+    WaitStatistics(jobs=2, status_requests=3, list_requests=1),
 ]
 every_value = pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 

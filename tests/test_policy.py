@@ -23,16 +23,19 @@ from krixik_async._policy import (
     Watched,
     delay_by,
     ends_at,
+    fill,
     gone,
     merged,
     note_error,
-    note_status,
-    retry_state,
     wait_sqrt,
 )
 from krixik_async._policy import (
     next_look as next_look_after,
 )
+from krixik_async._policy import (
+    note_status as note_status_of,
+)
+from krixik_async._poll_policy import PollState
 
 REF = JobRef(
     request_id="r",
@@ -72,9 +75,19 @@ class Middle(random.Random):
         return 0.5
 
 
-def next_look(job: Watched, intervals: list[Any], *, now: float, wall: float) -> float:
-    delays = [delay_by(job, interval, now) for interval in intervals]
-    return next_look_after(job, delays, now=now, wall=wall)
+def state_of(job: Watched, now: float, wall: float = 0.0) -> PollState:
+    state = PollState()
+    fill(state, job, now=now, wall=wall, waiting=3)
+    return state
+
+
+def next_look(job: Watched, interval: Any, *, now: float, wall: float) -> float:
+    delay = delay_by(interval, state_of(job, now, wall), job)
+    return next_look_after(job, delay, now=now, wall=wall)
+
+
+def note_status(job: Watched, seen: ProcessStatus, at: float = 0.0) -> bool:
+    return note_status_of(job, seen, asked_at=at, now=at)
 
 
 # --- the schedule ----------------------------------------------------------------------------
@@ -86,20 +99,20 @@ def next_look(job: Watched, intervals: list[Any], *, now: float, wall: float) ->
 def test_the_default_interval_starts_at_0_2_s_and_grows_with_the_square_root(
     elapsed: float, interval: float
 ) -> None:
-    state = retry_state(watched(), 100.0 + elapsed)
+    state = state_of(watched(), 100.0 + elapsed)
     assert wait_sqrt(rng=Middle())(state) == pytest.approx(interval, abs=0.01)
 
 
 @given(elapsed=st.floats(0, 1e7), seed=st.integers())
 def test_jitter_stays_within_a_tenth(elapsed: float, seed: int) -> None:
-    state = retry_state(watched(), 100.0 + elapsed)
+    state = state_of(watched(), 100.0 + elapsed)
     plain = wait_sqrt(rng=Middle())(state)
     drawn = wait_sqrt(rng=random.Random(seed))(state)
     assert 0.9 * plain - 1e-9 <= drawn <= 1.1 * plain + 1e-9
 
 
 def test_two_default_schedules_do_not_march_in_step() -> None:
-    state = retry_state(watched(), 200.0)
+    state = state_of(watched(), 200.0)
     assert wait_sqrt()(state) != wait_sqrt()(state)
 
 
@@ -117,59 +130,56 @@ def test_two_default_schedules_do_not_march_in_step() -> None:
 def test_any_tenacity_strategy_is_driven_by_our_times(
     strategy: tenacity.wait.wait_base, looks: int, expected: float
 ) -> None:
-    at = next_look(watched(BARE, looks=looks), [strategy], now=500.0, wall=0.0)
+    at = next_look(watched(BARE, looks=looks), strategy, now=500.0, wall=0.0)
     assert at == 500.0 + expected
 
 
 def test_a_tenacity_state_shows_elapsed_time_attempts_and_the_last_status() -> None:
     seen = status(True, False)
-    state = retry_state(watched(looks=4, last_status=seen), 160.0)
+    job = watched(looks=4, last_status=seen)
+    state = state_of(job, 160.0)
+    assert delay_by(lambda asked: asked.outcome.attempt_number, state, job) == 4.0
     assert state.seconds_since_start == 60.0
     assert state.attempt_number == 4
     assert state.outcome is not None
     assert state.outcome.result() is seen
 
 
-def test_with_several_waiters_the_soonest_schedule_counts() -> None:
-    strategies = [tenacity.wait_fixed(9), tenacity.wait_fixed(2)]
-    assert next_look(watched(BARE), strategies, now=10.0, wall=0.0) == 12.0
-
-
 def test_the_last_look_before_expiry_is_not_missed() -> None:
     """1800 s of life: the last look falls 36 s (2 %) before its end."""
-    at = next_look(watched(), [tenacity.wait_fixed(1000)], now=0.0, wall=2700.0)
+    at = next_look(watched(), tenacity.wait_fixed(1000), now=0.0, wall=2700.0)
     assert at == pytest.approx(2800.0 - 36.0 - 2700.0)
 
 
 def test_a_look_follows_just_after_expiry() -> None:
-    at = next_look(watched(), [tenacity.wait_fixed(1000)], now=0.0, wall=2790.0)
+    at = next_look(watched(), tenacity.wait_fixed(1000), now=0.0, wall=2790.0)
     assert at == pytest.approx(11.0)
 
 
 def test_after_expiry_the_schedule_stands_alone() -> None:
-    assert next_look(watched(), [tenacity.wait_fixed(5)], now=0.0, wall=3000.0) == 5.0
+    assert next_look(watched(), tenacity.wait_fixed(5), now=0.0, wall=3000.0) == 5.0
 
 
 def test_an_unknown_submission_time_counts_from_now_for_the_last_look() -> None:
     ref = JobRef(request_id="r", pipeline="p", expires_at=1100.0)
-    at = next_look(watched(ref), [tenacity.wait_fixed(1000)], now=0.0, wall=1000.0)
+    at = next_look(watched(ref), tenacity.wait_fixed(1000), now=0.0, wall=1000.0)
     assert at == pytest.approx(95.0)
 
 
 def test_a_not_found_is_confirmed_two_seconds_later() -> None:
-    at = next_look(watched(BARE, absent=1), [tenacity.wait_fixed(60)], now=0.0, wall=0.0)
+    at = next_look(watched(BARE, absent=1), tenacity.wait_fixed(60), now=0.0, wall=0.0)
     assert at == 2.0
 
 
 def test_failing_looks_are_held_back_the_longer_they_fail() -> None:
-    fixed = [tenacity.wait_fixed(0.1)]
+    fixed = tenacity.wait_fixed(0.1)
     early = next_look(watched(BARE, failing_since=10.0), fixed, now=10.0, wall=0.0)
     late = next_look(watched(BARE, failing_since=10.0), fixed, now=200.0, wall=0.0)
     assert (early - 10.0, late - 200.0) == (1.0, 30.0)
 
 
 def test_a_negative_wait_is_no_wait() -> None:
-    assert next_look(watched(BARE), [lambda _: -5.0], now=3.0, wall=0.0) == 3.0
+    assert next_look(watched(BARE), lambda _: -5.0, now=3.0, wall=0.0) == 3.0
 
 
 @pytest.mark.parametrize(("wall", "expected"), [(1000.0, 1815.0), (5000.0, 15.0)])

@@ -21,6 +21,7 @@ from krixik_async._errors import (
 )
 from krixik_async._models import FailureStatus, JobRef, ProcessStatus
 from krixik_async._results import WaitResult
+from krixik_async._waiting import Schedule
 from krixik_async.testing import VirtualTimeLoop
 from tests.polled_service import EPOCH, House
 
@@ -108,13 +109,8 @@ class Told(House):
 
     stories: tuple[Story, ...] = ()
 
-    async def check(self, ref: JobRef) -> ProcessStatus:
-        self.busy += 1
-        self.busiest = max(self.busiest, self.busy)
-        try:
-            await self.clock.sleep(0.05)
-        finally:
-            self.busy -= 1
+    async def status(self, ref: JobRef) -> ProcessStatus:
+        await self.work()
         answer = self.stories[int(ref.request_id[1:])].answer(self.now)
         if isinstance(answer, KrixikError):
             raise answer
@@ -129,7 +125,7 @@ async def one_wait(house: House, wait: Wait, schedule: Any, results: list[Any]) 
             timeout=wait.timeout,
             return_when=wait.return_when,  # type: ignore[arg-type]
             on_update=None,
-            poll=schedule,
+            schedule=Schedule(schedule, bulk_look=False),
         )
         results.append((wait, house.now, result))
 
@@ -174,7 +170,7 @@ def test_every_wait_gives_each_job_one_true_outcome_in_time(
     """Never past its time, never more looks than allowed, nothing left behind."""
 
     async def run() -> None:
-        house = Told(max_looks=MAX_LOOKS)
+        house = Told(max_looks=MAX_LOOKS, takes_s=0.05)
         house.stories = stories
         results: list[Any] = []
         async with anyio.create_task_group() as group:

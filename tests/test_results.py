@@ -162,7 +162,7 @@ def test_a_token_is_short_json() -> None:
     token = WaitResult([outcome("pending")]).resume_token
     assert json.loads(token) == {
         "krixik_async": 1,
-        "jobs": [[uuid(1), "books", uuid(901), 1000.5, 2800.5, 2]],
+        "jobs": [[uuid(1), "books", uuid(901), 1000.5, 2800.5, 2, None]],
     }
 
 

@@ -53,7 +53,8 @@ NOTHING: dict[str, Any] = {
 
 
 def select(**given_selectors: Any) -> dict[str, Any]:
-    return check_selection(CHAIN, **{**NOTHING, **given_selectors})
+    selectors: Any = {**NOTHING, **given_selectors}
+    return check_selection(CHAIN, selectors)
 
 
 def error_of(function: Callable[..., object], *args: Any, **options: Any) -> Exception:

@@ -83,7 +83,7 @@ async def test_it(krixik_client, krixik_faults) -> None:
     assert krixik_faults.fired == 0
 
 def test_it_was_closed() -> None:
-    assert clients and all(client._closed for client in clients)
+    assert clients and all("(closed)" in repr(client) for client in clients)
 """,
     )
     result.assert_outcomes(passed={"anyio": 3, "asyncio": 2}[mark])

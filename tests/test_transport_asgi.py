@@ -23,8 +23,9 @@ from krixik_async._errors import (
     ServiceError,
     UploadInterrupted,
 )
+from krixik_async._sources import BytesSource
 from krixik_async._tasks import TaskSet
-from krixik_async._transport import BytesSource, InProcessTransport, _asgi
+from krixik_async._transport import InProcessTransport, _asgi
 from tests.transport_world import STATUS, read_text, settled, ticket_for, transport_to
 
 pytestmark = pytest.mark.anyio

@@ -16,18 +16,19 @@ from krixik_async._errors import (
     RequestNotFound,
 )
 from krixik_async._models import JobOutcome, JobRef
-from krixik_async._policy import wait_sqrt
+from krixik_async._poll_policy import PollPolicy
 from krixik_async._results import WaitResult
+from krixik_async._streaming import AsCompleted
 from krixik_async._waiting import (
-    AsCompleted,
     OnUpdate,
     ReturnWhen,
+    Schedule,
     check_on_update,
     check_poll,
     check_return_when,
     check_timeout,
 )
-from tests.polled_service import EPOCH, FIXED, House, ref
+from tests.polled_service import EACH_SECOND, EPOCH, FIXED, House, ref
 
 pytestmark = pytest.mark.anyio
 
@@ -45,13 +46,13 @@ async def wait(
     on_update: OnUpdate | None = None,
 ) -> WaitResult:
     return await house.waiter.wait(
-        jobs, timeout=timeout, return_when=return_when, on_update=on_update, poll=FIXED
+        jobs, timeout=timeout, return_when=return_when, on_update=on_update, schedule=EACH_SECOND
     )
 
 
 def stream(house: House, *jobs: JobRef, timeout: float | None = 100.0, **kw: Any) -> AsCompleted:
-    kw.setdefault("on_update", None)
-    return AsCompleted(house.waiter, jobs, timeout=timeout, poll=FIXED, **kw)
+    given = {"on_update": None, "max_waiting": None, "schedule": EACH_SECOND, **kw}
+    return AsCompleted(house.waiter, jobs, lambda job: job, timeout=timeout, **given)
 
 
 def states(result: WaitResult) -> dict[str, str]:
@@ -279,8 +280,9 @@ def test_a_time_out_of_another_type_is_refused(timeout: object) -> None:
 
 def test_good_arguments_come_back() -> None:
     assert (check_timeout(None), check_timeout(3)) == (None, 3.0)
-    assert isinstance(check_poll(None), wait_sqrt)
-    assert check_poll(FIXED) is FIXED
+    assert check_poll(None) == Schedule(PollPolicy.adaptive(), bulk_look=True)
+    assert check_poll(PollPolicy.adaptive(9)).bulk_look
+    assert check_poll(FIXED) == Schedule(FIXED, bulk_look=False)
     assert check_return_when("first_failure") == "first_failure"
     assert check_on_update(print) is print
 

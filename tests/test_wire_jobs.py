@@ -308,8 +308,11 @@ def test_a_status_without_words_has_none(message: Any) -> None:
             {"process_id": "r", "failure_module": "module_2.keyword-db", "new": 1},
             FailureStatus(process_id="r", failure_module="module_2.keyword-db"),
         ),
-        ({"process_id": "r"}, FailureStatus(process_id="r", failure_module=None)),
-        ({"failure_module": 5}, FailureStatus(process_id=None, failure_module=None)),
+        (
+            {"process_id": "r", "message": "no weights"},
+            FailureStatus(process_id="r", failure_module=None, message="no weights"),
+        ),
+        ({"failure_module": 5, "message": 5}, FailureStatus(process_id=None, failure_module=None)),
         ({}, FailureStatus(process_id=None, failure_module=None)),
         ("broke", FailureStatus(process_id=None, failure_module=None)),
         (True, FailureStatus(process_id=None, failure_module=None)),

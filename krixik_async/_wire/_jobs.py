@@ -135,6 +135,7 @@ def _read_progress(
         failure = FailureStatus(
             process_id=text_or_none(raw.get("process_id")),
             failure_module=text_or_none(raw.get("failure_module")),
+            message=text_or_none(raw.get("message")),
             raw=raw,
         )
         return (read[0] if read else {}), "failed", failure

@@ -110,6 +110,7 @@ def _read_keyword_item(item: dict[str, JSON]) -> KeywordItem:
                 keyword=text(hit.get("keyword")),
                 line_number=_whole(hit.get("line_number")),
                 keyword_number=_whole(hit.get("keyword_number")),
+                raw=hit,
             )
             for hit in _hits(item)
         ),
@@ -128,6 +129,7 @@ def _read_searched(item: dict[str, JSON]) -> SearchedFile:
         num_vectors=_whole(about.get("num_vectors")),
         created_at=text(about.get("created_at")),
         last_updated=text(about.get("last_updated")),
+        raw=about,
     )
 
 

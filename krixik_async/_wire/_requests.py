@@ -282,10 +282,6 @@ class CheckCap(Request):
     )
 
 
-# Paths whose answers come with later versions of the server: it refuses them by name.
-LATER_PATHS: tuple[str, ...] = (SemanticSearch.endpoint.path,)
-
-
 def encode(request: Request) -> bytes:
     """Give the body: JSON with ", " and ": ", ASCII escapes, keys in wire order."""
     if isinstance(request, CheckIn):

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import attrs
@@ -32,6 +33,7 @@ from krixik_async.server._mischief import FaultMiddleware
 from krixik_async.server._openapi import OPENAPI_PATH, describe
 from krixik_async.server._plan import FaultPlan
 from krixik_async.server._records import account_of, new_id
+from krixik_async.server._searching import Searching
 from krixik_async.server._service import Service
 from krixik_async.server._settings import ServerSettings
 from krixik_async.server._store import Store, open_store
@@ -146,18 +148,27 @@ async def _forget(app: Starlette, file_id: str) -> None:
     await running.store.delete(file_id)
 
 
+_HANDLERS: Mapping[Any, Any] = {
+    ClientDisconnect: _gone,
+    HTTPException: _no_such_method,
+    Exception: _broken,
+}
+
+
 def build(
     settings: ServerSettings,
     *,
     clock: Clock | None = None,
     offload: Offload | None = None,
     compute: Offload | None = None,
+    search: Offload | None = None,
     faults: FaultPlan | None = None,
 ) -> Starlette:
     """Put the app together; see `krixik_async.server.create_app`."""
     the_clock = clock or LoopClock()
     the_offload = offload or ThreadOffload()
     the_compute = compute or ThreadOffload(settings.workers)
+    the_search = search or compute or ThreadOffload(1)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -167,9 +178,10 @@ def build(
             try:
                 signer = Signer(store.secret)
                 bucket = Bucket(store, signer, engine, the_clock, the_offload, faults=faults)
-                service = Service(settings, store, signer, bucket, the_clock, the_offload)
+                searching = Searching(settings, store, the_clock, the_offload, the_search)
+                service = Service(settings, store, signer, bucket, the_clock, searching)
                 app.state.running = Running(service, bucket, store)
-                await engine.start()
+                engine.start()
                 yield
             finally:
                 with anyio.CancelScope(shield=True):
@@ -177,15 +189,7 @@ def build(
                     await store.aclose()
 
     accounts = frozenset(account_of(key) for key in settings.api_keys)
-    app = Starlette(
-        routes=_routes(accounts),
-        exception_handlers={
-            ClientDisconnect: _gone,
-            HTTPException: _no_such_method,
-            Exception: _broken,
-        },
-        lifespan=lifespan,
-    )
+    app = Starlette(routes=_routes(accounts), exception_handlers=_HANDLERS, lifespan=lifespan)
     if faults is not None:
         app.add_middleware(
             FaultMiddleware,

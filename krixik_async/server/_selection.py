@@ -9,7 +9,7 @@ them; other selectors returned zero results if nothing they match is within the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -17,8 +17,10 @@ from krixik_async._errors import InvalidArgument
 from krixik_async._reply import JSON
 from krixik_async._selectors import MAX_SELECTED, check_max_files
 from krixik_async._validation import check_tags
-from krixik_async._wire import KeywordSearch, ListFiles
+from krixik_async._wire import KeywordSearch, ListFiles, SemanticSearch
 from krixik_async.server._records import Record
+
+Query: TypeAlias = ListFiles | KeywordSearch | SemanticSearch
 
 IDS_NOT_FOUND = "WARNING: the following file_ids were not found"
 ZERO_RESULTS = "WARNING: the following arguments returned zero results"
@@ -83,7 +85,7 @@ def _fits(pattern: str, text: str) -> bool:
     return text.endswith(core) if pattern.startswith("*") else text.startswith(core)
 
 
-def check_query(query: ListFiles | KeywordSearch) -> None:
+def check_query(query: Query) -> None:
     """Raise InvalidArgument for a query that breaks a limit or selects by nothing."""
     for name in _LISTS:
         values = getattr(query, name)
@@ -102,13 +104,13 @@ def check_query(query: ListFiles | KeywordSearch) -> None:
         )
 
 
-def only_ids(query: ListFiles | KeywordSearch) -> tuple[str, ...] | None:
+def only_ids(query: Query) -> tuple[str, ...] | None:
     """Give the file_ids if nothing else can bring in a file, else None."""
     others = (getattr(query, name) for name in (*_BY_TEXT, "file_tags"))
     return query.file_ids if query.file_ids and not any(others) else None
 
 
-def select(records: Sequence[Record], query: ListFiles | KeywordSearch) -> Selection:
+def select(records: Sequence[Record], query: Query) -> Selection:
     """Give the files among `records` (one pipeline's complete ones) that a checked query means."""
     tags = [pair for tag in query.file_tags or () for pair in tag.items()]
     matchers: dict[str, Any] = {
@@ -150,13 +152,13 @@ def _text(record: Record, selector: str) -> str:
     return record.symbolic_file_path
 
 
-def _bounds(query: ListFiles | KeywordSearch) -> Iterator[int | None]:
+def _bounds(query: Query) -> Iterator[int | None]:
     for name in _TIMES:
         yield getattr(query, f"{name}_start")
         yield getattr(query, f"{name}_end")
 
 
-def _within(record: Record, query: ListFiles | KeywordSearch) -> Iterator[bool]:
+def _within(record: Record, query: Query) -> Iterator[bool]:
     for name in _TIMES:
         # Whole seconds, as they are shown.
         seconds = int(getattr(record, name))

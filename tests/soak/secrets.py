@@ -116,7 +116,7 @@ async def under_every_fault(
 ) -> Counter[str]:
     """Run the operations under each fault in turn."""
     outcomes: Counter[str] = Counter()
-    client = httpx.AsyncClient() if sender.endswith("http_client") else None
+    client = httpx.AsyncClient() if "http_client" in sender else None
     rng = random.Random(f"{sender} {run.seed}")
     with tempfile.TemporaryDirectory() as folder:
         async with Krixik(
@@ -152,13 +152,13 @@ def main() -> None:
         listening(run) as listener,
         ServerProcess(folder, api_key=CANARY) as server,
     ):
-        for _ in run.numbers():
+        for number in run.numbers():
             for backend, sender in SENDERS:
                 outcomes += anyio.run(
                     under_every_fault,
                     run,
                     server,
-                    f"{backend} {sender}",
+                    f"{backend} {sender} {number}",
                     names,
                     faults,
                     backend=backend,

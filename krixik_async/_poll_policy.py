@@ -1,0 +1,359 @@
+"""When to look at a job next: policies, each of them a tenacity wait strategy.
+
+A policy is asked after each look that found a job unfinished, and gives the seconds until the next
+one. Ours read what the state says of the job (`JobView`) and what was learned (`Durations`); any
+other tenacity strategy reads what tenacity puts there. A policy may be shared by any number of
+jobs and clients: it keeps nothing of a job.
+
+Pure: the clock is in the state, and so is the source of randomness.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from abc import abstractmethod
+from bisect import bisect_right
+from collections.abc import Iterable
+from weakref import WeakKeyDictionary
+
+import attrs
+from tenacity import RetryCallState
+from tenacity.wait import wait_base
+
+from krixik_async._durations import ENOUGH_JOBS, Durations
+from krixik_async._errors import InvalidArgument, InvalidArgumentType
+from krixik_async._explaining import Explanation, explanation
+from krixik_async._law import Law
+from krixik_async._timing import Plan, Quantiles, Schedule, growing_interval
+
+# One look is worth a second of delay: of a minute's job with a spread of 25 % that makes about four
+# looks and three seconds of delay.
+DELAY_WORTH_S = 1.0
+# While little is known a look is also what is learned from, and costs only this share of what it is
+# worth: rising, with the jobs known, to all of it. While nothing is known, the k-th look falls near
+# worth / 8 * k**2 seconds: 13 looks at a job of 20 s, the last 3 s apart.
+LEARNING, WELL_KNOWN = 0.25, 16
+# An exponential policy and its cap: full growth of 1.5 as the middle of the usual 1.25 to 2.
+FIRST_S, FACTOR, CAP_S = 0.5, 1.5, 30.0
+JITTER = 0.1
+# A look that comes too early by rounding alone is the one that was meant.
+ROUNDING = 1e-9
+
+
+@attrs.define
+class JobView:
+    """Show a policy the job that it is asked about; a scratch object, refilled for each call.
+
+    `age_s` counts from the submission, or from the first look where that is unknown;
+    `stage_age_s` from when `modules_done` modules were done; `since_look_s` from the look before
+    this one. `looks` were made so far, this one included; `waiting` jobs the client waits for.
+    """
+
+    pipeline: str = ""
+    module_count: int | None = None
+    modules_done: int = 0
+    size_bytes: int | None = None
+    age_s: float = 0.0
+    stage_age_s: float = 0.0
+    since_look_s: float = 0.0
+    expires_in_s: float | None = None
+    waiting: int = 1
+    looks: int = 1
+
+
+class PollState(RetryCallState):
+    """Be what a policy is called with: tenacity's state of a retried call, and what is known.
+
+    `job` is the job asked about, `durations` what was learned of its like, `rng` the source of
+    randomness. One state may serve any number of jobs in turn.
+    """
+
+    def __init__(
+        self, durations: Durations | None = None, *, rng: random.Random | None = None
+    ) -> None:
+        super().__init__(None, None, (), {})  # type: ignore[arg-type]  # not under a retrying
+        self.job = JobView()
+        self.durations = Durations() if durations is None else durations
+        self.rng = random.Random() if rng is None else rng
+
+
+class PollPolicy(wait_base):
+    """Say when to look at a job next.
+
+    `adaptive`, `fixed`, `exponential` and `schedule` make one. To write your own, derive from this
+    and define `delay`. Each is a tenacity wait strategy, so that they can be added to those.
+    """
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        """Give the seconds until the next look; InvalidArgument if `delay` gives no such thing.
+
+        Any tenacity state will do: of one that is not ours the time since its start is the age.
+        """
+        if isinstance(retry_state, PollState):
+            job, durations, rng = retry_state.job, retry_state.durations, retry_state.rng
+        else:
+            age = max(0.0, retry_state.seconds_since_start or 0.0)
+            job = JobView(age_s=age, stage_age_s=age)
+            durations, rng = Durations(), random.Random()
+        job.looks = retry_state.attempt_number
+        delay = float(self.delay(job, durations, rng))
+        if not 0 <= delay < math.inf:
+            raise InvalidArgument(f"{self!r} gave {delay} but must give 0 or more seconds, finite")
+        return delay
+
+    @abstractmethod
+    def delay(self, job: JobView, durations: Durations, rng: random.Random) -> float:
+        """Give the seconds until the next look at a job that was not done at this one.
+
+        0 or more and finite. Take randomness from `rng` only, and do not keep `job`.
+        """
+
+    def describe(self, job: JobView, durations: Durations) -> str:
+        """Say in words how the next look at this job is found."""
+        return f"as {type(self).__name__} says"
+
+    def explain(
+        self,
+        durations: Durations | Iterable[float] | None = None,
+        *,
+        pipeline: str = "",
+        stage: int = 0,
+        size_bytes: int | None = None,
+        age_s: float = 0.0,
+    ) -> Explanation:
+        """Say when this policy asks, why, and what that costs, in words (`str`) and numbers.
+
+        For a job with `stage` modules done for `age_s` seconds, given what a client has learned
+        (`Durations`) or how many seconds other such jobs took. Jitter is left out.
+        """
+        if not isinstance(durations, Durations):
+            seen, durations = durations or (), Durations()
+            for seconds in seen:
+                durations.observe(pipeline, stage, size_bytes, seconds, seconds)
+        state = PollState(durations, rng=_Middle())
+        state.start_time = 0.0
+        job = state.job = JobView(
+            pipeline=pipeline,
+            modules_done=stage,
+            size_bytes=size_bytes,
+            age_s=age_s,
+            stage_age_s=age_s,
+        )
+
+        def delay(age: float, looks: int) -> float:
+            job.since_look_s = age - job.age_s
+            job.age_s = job.stage_age_s = state.outcome_timestamp = age
+            state.attempt_number = looks
+            return self(state)
+
+        reason = self.describe(job, durations)
+        law = _law_for(job, durations)
+        return explanation(reason, delay, None if law is None else law[0], age_s=age_s)
+
+    @staticmethod
+    def adaptive(
+        delay_worth: float = DELAY_WORTH_S, *, guards: PollGuards | None = None
+    ) -> PollPolicy:
+        """Ask when it pays, by how long such jobs have taken so far. The default.
+
+        `delay_worth` is what one look is worth, in seconds of delay: at 1 it asks once more only if
+        that finds a finished job at least a second sooner, on average. Less asks more often: the
+        number of looks and the delay both go with its square root. While fewer than five
+        such jobs are known, the schedule is a plain one. `guards` are against what the past does
+        not tell; `PollGuards.none()` for the bare schedule.
+        """
+        worth = _positive("delay_worth", delay_worth)
+        return _Adaptive(worth, PollGuards() if guards is None else guards)
+
+    @staticmethod
+    def fixed(seconds: float) -> PollPolicy:
+        """Ask every `seconds` seconds."""
+        return _Fixed(_positive("seconds", seconds))
+
+    @staticmethod
+    def exponential(
+        first: float = FIRST_S,
+        factor: float = FACTOR,
+        cap: float = CAP_S,
+        *,
+        jitter: float = JITTER,
+    ) -> PollPolicy:
+        """Ask after `first` seconds, then `factor` times later each time, up to `cap` apart.
+
+        Each interval is varied by up to `jitter` (0 to 1) of it, either way.
+        """
+        if not factor >= 1:
+            raise InvalidArgument(f"factor is {factor} but must be 1 or more")
+        if not 0 <= jitter <= 1:
+            raise InvalidArgument(f"jitter is {jitter} but must be 0 to 1")
+        return _Exponential(_positive("first", first), factor, _positive("cap", cap), jitter)
+
+    @staticmethod
+    def schedule(ages: Iterable[float]) -> PollPolicy:
+        """Ask at these ages of a job, in seconds; then on as far apart as the last two."""
+        at = tuple(_positive("ages", age) for age in ages)
+        if not at or list(at) != sorted(set(at)):
+            raise InvalidArgument(f"ages are {at} but must be increasing seconds, one at least")
+        return _Ages(at)
+
+
+@attrs.frozen
+class PollGuards:
+    """Keep an adaptive policy from trusting the past too much. Seconds, and shares of 0 to 1.
+
+    No two looks are nearer than `shortest_s`, none farther apart than `longest_s` or, if that is
+    more, `longest_share` of the job's age: which bounds the delay. `tail` of the law is taken to
+    be spread evenly over all magnitudes. Intervals are varied by up to `jitter` of them. A share
+    `probe` of the jobs is looked at early, lest jobs that became faster, or fail, go unnoticed.
+    """
+
+    shortest_s: float = 0.1
+    longest_s: float = 10.0
+    longest_share: float = 0.15
+    tail: float = 0.03
+    jitter: float = 0.1
+    probe: float = 0.1
+
+    def __attrs_post_init__(self) -> None:
+        if not 0 <= self.shortest_s <= self.longest_s or not self.longest_s > 0:
+            raise InvalidArgument(f"{self} does not have 0 <= shortest_s <= longest_s")
+        if not all(0 <= x <= 1 for x in (self.longest_share, self.tail, self.jitter, self.probe)):
+            raise InvalidArgument(f"{self} has a share that is not 0 to 1")
+
+    @classmethod
+    def none(cls) -> PollGuards:
+        """Give none: the bare schedule, to compare with."""
+        return cls(
+            shortest_s=0.0, longest_s=math.inf, longest_share=0.0, tail=0.0, jitter=0.0, probe=0.0
+        )
+
+    def longest(self, age_s: float) -> float:
+        """Give the longest interval after a look at this age, which is also the longest delay."""
+        return max(self.longest_s, self.longest_share * age_s)
+
+
+@attrs.frozen
+class _Fixed(PollPolicy):
+    seconds: float
+
+    def delay(self, job: JobView, durations: Durations, rng: random.Random) -> float:
+        return self.seconds
+
+    def describe(self, job: JobView, durations: Durations) -> str:
+        return f"every {self.seconds:g} s, whatever the job"
+
+
+@attrs.frozen
+class _Exponential(PollPolicy):
+    first: float
+    factor: float
+    cap: float
+    jitter: float
+
+    def delay(self, job: JobView, durations: Durations, rng: random.Random) -> float:
+        # In logarithms, for factor ** looks leaves the range of a float after some thousand looks.
+        steps = (job.looks - 1) * math.log(self.factor)
+        if self.first >= self.cap or steps >= math.log(self.cap / self.first):
+            interval = self.cap
+        else:
+            interval = self.first * math.exp(steps)
+        return interval * (1.0 + self.jitter * (2.0 * rng.random() - 1.0))
+
+    def describe(self, job: JobView, durations: Durations) -> str:
+        return f"{self.factor:g} times later each time, from {self.first:g} to {self.cap:g} s"
+
+
+@attrs.frozen
+class _Ages(PollPolicy):
+    ages: tuple[float, ...]
+
+    def delay(self, job: JobView, durations: Durations, rng: random.Random) -> float:
+        ahead = bisect_right(self.ages, job.age_s * (1.0 + ROUNDING))
+        if ahead < len(self.ages):
+            return self.ages[ahead] - job.age_s
+        last, before = self.ages[-1], (0.0, *self.ages)[-2]
+        gone = math.floor((job.age_s - last) / (last - before) + ROUNDING)
+        return max(0.0, last + (gone + 1) * (last - before) - job.age_s)
+
+    def describe(self, job: JobView, durations: Durations) -> str:
+        return f"at {len(self.ages)} given ages, then on as far apart as the last two"
+
+
+@attrs.frozen
+class _Adaptive(PollPolicy):
+    delay_worth: float
+    guards: PollGuards
+    # One per law, made when it is first asked for; a law that nobody uses any more goes.
+    _schedules: WeakKeyDictionary[Law, Schedule] = attrs.field(
+        init=False, factory=WeakKeyDictionary, repr=False, eq=False
+    )
+
+    def delay(self, job: JobView, durations: Durations, rng: random.Random) -> float:
+        guards, longest = self.guards, self.guards.longest(job.age_s)
+        interval = growing_interval(job.age_s, LEARNING * self.delay_worth)
+        spacing = interval
+        known = _law_for(job, durations)
+        if known is not None:
+            law, age = known
+            schedule = self._schedule(law)
+            at = schedule.next_look(age)
+            if at is not None:
+                interval = min(longest, at - age)
+                spacing = (schedule.next_look(at) or at + interval) - at
+                # Not again for a job that was probed: it is an eighth of its interval old.
+                if 7 * age < interval and job.modules_done == 0 and rng.random() < guards.probe:
+                    interval *= 2.0 ** -(1.0 + 2.0 * rng.random())
+        # Of the interval, but not of a long one up to where looks stand close together.
+        interval += guards.jitter * min(interval, spacing) * (2.0 * rng.random() - 1.0)
+        return min(longest, max(guards.shortest_s, interval))
+
+    def _schedule(self, law: Law) -> Schedule:
+        schedule = self._schedules.get(law)
+        if schedule is None:
+            # A law of its own in any case: holding its key the schedule would keep itself alive.
+            tail = self.guards.tail
+            guarded = law.with_tail(tail) if tail else Law(law.times, law.done, law.known)
+            worth = self.delay_worth * max(LEARNING, min(1.0, law.known / WELL_KNOWN))
+            make = Quantiles.best if law.known < ENOUGH_JOBS else Plan
+            schedule = make(guarded, worth)
+            self._schedules[law] = schedule
+        return schedule
+
+    def describe(self, job: JobView, durations: Durations) -> str:
+        worth = f"a look being worth {self.delay_worth:g} s of delay"
+        known = _law_for(job, durations)
+        if known is None:
+            return f"less and less often, nothing being known of such jobs; {worth}"
+        law = known[0]
+        if law.known < ENOUGH_JOBS:
+            return f"by the {law.known:g} such jobs known, each look as likely to find it; {worth}"
+        return f"by the cheapest plan for what {law.known:g} such jobs took; {worth}"
+
+
+def _law_for(job: JobView, durations: Durations) -> tuple[Law, float] | None:
+    """Give the law to go by, and the job's age in it: of its stage, or of the whole job."""
+    name, size = job.pipeline, job.size_bytes
+    for at_least in (ENOUGH_JOBS, 1):
+        law = durations.law(name, job.modules_done, size, at_least=at_least)
+        if law is not None:
+            return law, max(0.0, job.stage_age_s if job.modules_done else job.age_s)
+        whole = durations.law(name, 0, size, at_least=at_least) if job.modules_done else None
+        if whole is not None:
+            return whole, max(0.0, job.age_s)
+    return None
+
+
+class _Middle(random.Random):
+    """Draw the middle of every range: no jitter."""
+
+    def random(self) -> float:
+        return 0.5
+
+
+def _positive(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidArgumentType(f"{name} is {value!r} but must be seconds")
+    if not 0 < value < math.inf:
+        raise InvalidArgument(f"{name} is {value} but must be more than 0, and finite")
+    return float(value)

@@ -1,0 +1,132 @@
+"""One waiter's end of the scheduler."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+import anyio
+import attrs
+
+from krixik_async._models import JobOutcome, JobRef, WaitStatistics
+from krixik_async._policy import Interval
+from krixik_async._polling._entries import Entry, Key, key_of
+from krixik_async._polling._tally import Tally
+
+if TYPE_CHECKING:
+    from krixik_async._polling._scheduler import Scheduler
+
+# What a waiter who does not listen may miss of the notices, beyond this many.
+NOTICES_KEPT = 16
+# From so many ended jobs on, those are taken off a long-lived waiter's list now and then.
+_MANY = 64
+
+
+@attrs.frozen
+class Notice:
+    """Tell waiters that the client has slowed down, and why."""
+
+    reason: Literal["throttled", "unreachable", "reachable"]
+    rate_per_s: float | None
+    message: str
+
+
+class Subscription:
+    """Gather the latest outcome of each of a waiter's jobs until taken.
+
+    With `wants_changes` every change is told, else only how jobs end. `bulk_look` allows bulk looks
+    to look for its jobs in place of `interval`.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        interval: Interval,
+        *,
+        now: float,
+        wants_changes: bool,
+        wants_notices: bool,
+        bulk_look: bool,
+    ) -> None:
+        self.interval = interval
+        self.since = now
+        self.wants_changes = wants_changes
+        self.wants_notices = wants_notices
+        self.bulk_look = bulk_look
+        self.entries: list[Entry] = []
+        self.tally = Tally()
+        self.notices: deque[Notice] = deque(maxlen=NOTICES_KEPT)
+        self._scheduler = scheduler
+        self._fresh: dict[Key, JobOutcome] = {}
+        self._ended = 0
+        self._event = anyio.Event()
+        self._error: Exception | None = None
+        self._throttled_before = scheduler.throttled
+        self._timed_out = False
+
+    @property
+    def timed_out(self) -> bool:
+        """Tell whether the last `take` ended because its time was over."""
+        return self._timed_out
+
+    @property
+    def statistics(self) -> WaitStatistics:
+        """Give what the wait has cost so far."""
+        throttles = self._scheduler.throttled - self._throttled_before
+        return attrs.evolve(self.tally.statistics(), throttles=throttles)
+
+    def add(self, refs: Iterable[JobRef]) -> None:
+        """Wait for these jobs too. Takes time linear in them."""
+        self._scheduler.add(self, refs)
+
+    def push(self, outcome: JobOutcome) -> None:
+        """Take an outcome in; an older one of the same job that was not taken yet is replaced."""
+        if outcome.ended:
+            self._forget_ended()
+        elif not self.wants_changes:
+            return
+        self._fresh[key_of(outcome.job)] = outcome
+        self._event.set()
+
+    def notify(self, notice: Notice) -> None:
+        """Take a notice in, if this waiter listens to them."""
+        if self.wants_notices:
+            self.notices.append(notice)
+            self._event.set()
+
+    def wake(self) -> None:
+        """End a `take` under way."""
+        self._event.set()
+
+    def fail(self, error: Exception) -> None:
+        """End the wait with an error, once what was gathered has been taken."""
+        self._error = error
+        self._event.set()
+
+    async def take(self, *, until: float) -> list[JobOutcome]:
+        """Give what is new, waiting for it until the monotonic time `until`; then an empty list.
+
+        A notice ends the waiting too, and so does `wake`. Raises what `fail` was given. Cancel-safe:
+        nothing is lost.
+        """
+        with anyio.CancelScope(deadline=until) as scope:
+            await self._event.wait()
+        self._timed_out = scope.cancelled_caught
+        if not self._fresh and self._error is not None:
+            raise self._error
+        fresh = list(self._fresh.values())
+        self._fresh.clear()
+        if self._error is None:
+            self._event = anyio.Event()
+        return fresh
+
+    def detach(self) -> None:
+        """Stop listening; the jobs go on. Idempotent, never blocks."""
+        self._scheduler.detach(self)
+
+    def _forget_ended(self) -> None:
+        self._ended += 1
+        if self._ended > max(_MANY, len(self.entries) // 2):
+            self.entries = [entry for entry in self.entries if not entry.ended]
+            self._ended = 0
