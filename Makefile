@@ -18,8 +18,7 @@ PY = "$(VENV)/bin/python"
 FILES ?=
 QUERY ?=
 ARGS ?=
-RUNS ?= 150
-SOAK ?= cancellations matrix replies secrets server_bytes server_schema endurance
+SOAK ?= cancellations matrix replies secrets server_bytes server_schema endurance kill_and_resume
 DIST ?= dist
 export PYTHON
 
@@ -44,10 +43,8 @@ bench: setup parity-setup ## measure against the official client and others; wri
 bench-server: setup ## time the embedded server: small files a second, and its answers meanwhile
 	@exec $(PY) benchmarks/server_throughput.py
 
-soak: setup ## the proofs in their long form, two hours: make soak [RUNS=150] [SOAK="matrix replies"]
+soak: setup ## the proofs in their long form, about an hour; SOAK="matrix replies" for some of them
 	@for proof in $(SOAK); do echo "-- $$proof"; $(PY) -m tests.soak.$$proof $(ARGS) || exit; done
-	@$(PY) -m tests.soak.kill_and_resume --workers 1 --runs $(RUNS)
-	@$(PY) -m tests.soak.kill_and_resume --workers 4 --runs $(RUNS)
 
 lint: setup ## check style and format
 	@$(PY) -m ruff check .

@@ -15,7 +15,6 @@ from typing import Any, TypeAlias, TypedDict
 from urllib.parse import urlsplit
 
 import attrs
-from dotenv import dotenv_values
 
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
 
@@ -28,6 +27,9 @@ OWN_HEADERS = frozenset(
 )
 # RFC 9110, 5.6.2: a token.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+# How many inputs `process_many` holds at once, unless told otherwise.
+BULK_IN_FLIGHT = 16
 
 KEY_NAMES = ("KRIXIK_API_KEY", "MY_API_KEY")
 URL_NAMES = ("KRIXIK_API_URL", "MY_API_URL")
@@ -136,7 +138,12 @@ def read_credentials(
 
 def _read_file(path: Path) -> Mapping[str, str | None]:
     try:
-        return dotenv_values(path) if path.is_file() else {}
+        if not path.is_file():
+            return {}
+        # Here and not above: most clients are made without such a file.
+        from dotenv import dotenv_values
+
+        return dotenv_values(path)
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidArgument(
             f"{str(path)!r} cannot be read: make it a text file in UTF-8 that this user may read, "

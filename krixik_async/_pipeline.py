@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterable, Iterable, Iterator
-from typing import Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
-from krixik_async import _bulk, _description, _fetching, _sending, _validation
+from krixik_async import _description, _fetching, _sending, _validation
 from krixik_async._arguments import names_checked
-from krixik_async._bulk import MAX_IN_FLIGHT, BulkStream, FileInput, Files, OnError
+from krixik_async._config import BULK_IN_FLIGHT
 from krixik_async._errors import InvalidArgument
 from krixik_async._files import SaveTo
 from krixik_async._job import AnyJob, Job, as_completed, as_list, ref_of, wait_for, watch
@@ -22,6 +22,9 @@ from krixik_async._sending import GivenFile, LocalFile, Modules
 from krixik_async._streaming import AsCompleted
 from krixik_async._waiting import OnUpdate, Poll, ReturnWhen
 from krixik_async._watching import Watch
+
+if TYPE_CHECKING:
+    from krixik_async._bulk import BulkStream, Files, OnError
 
 
 class FileOptions(TypedDict, total=False):
@@ -188,7 +191,7 @@ class Pipeline(SearchableFiles):
         self,
         files: Files,
         *,
-        max_in_flight: int = MAX_IN_FLIGHT,
+        max_in_flight: int = BULK_IN_FLIGHT,
         journal: str | os.PathLike[str] | None = None,
         on_error: OnError = "collect",
         symbolic_directory_path: str | None = None,
@@ -208,13 +211,15 @@ class Pipeline(SearchableFiles):
         Outputs are fetched if `local_save_directory` is given or `download_output` is true.
 
         With `journal`, a path, each step is written down before it is taken: the same call again,
-        in any process, goes on where it stopped, and what had ended comes out of the journal,
-        marked `resumed`. Several processes may share one journal, and the work.
+        in any process, goes on where it stopped, and what had ended comes out of it, marked
+        `resumed`. Several processes may share one journal, and the work.
 
         What befalls one input is its `BulkOutcome`; `on_error="raise"` raises the first failure.
         AuthenticationError, ClientClosed, JournalError and what the iterable raises end it all.
         """
-        return _bulk.process_many(
+        from krixik_async._bulk import FileInput, process_many  # a database comes with it
+
+        return process_many(
             self._session,
             self._name,
             self._chain,

@@ -10,7 +10,7 @@ import pytest
 
 from krixik_async import Krixik, KrixikError
 from krixik_async._catalogue import output_process_keys
-from krixik_async._transport import BytesSource
+from krixik_async._sources import BytesSource
 from krixik_async._wire import Submit, Ticket, read_ticket
 from krixik_async.testing import (
     Answer,

@@ -84,7 +84,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "_sending": {
         "_catalogue", "_contents", "_conversion", "_errors", "_models", "_offload", "_reply",
-        "_session", "_sources", "_submit", "_transport", "_validation", "_wire",
+        "_session", "_sources", "_submit", "_validation", "_wire",
     },
     "_fetching": {"_errors", "_models", "_reply", "_session", "_validation", "_wire"},
     # many files, each step written down
@@ -111,9 +111,9 @@ ROOMS: dict[str, set[str]] = {
         "_shelving", "_validation", "_wire",
     },
     "_pipeline": {
-        "_arguments", "_bulk", "_description", "_errors", "_fetching", "_files", "_job", "_models",
-        "_progress", "_reply", "_results", "_searching", "_selectors", "_sending", "_streaming",
-        "_validation", "_waiting", "_watching",
+        "_arguments", "_bulk", "_config", "_description", "_errors", "_fetching", "_files", "_job",
+        "_models", "_progress", "_reply", "_results", "_searching", "_selectors", "_sending",
+        "_streaming", "_validation", "_waiting", "_watching",
     },
     "_account": {
         "_arguments", "_catalogue", "_description", "_models", "_pipeline", "_reply", "_session",

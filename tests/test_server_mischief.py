@@ -12,7 +12,7 @@ import pytest
 
 from krixik_async import KrixikError, RequestNotFound, RequestRejected
 from krixik_async._offload import InlineOffload
-from krixik_async._transport import BytesSource
+from krixik_async._sources import BytesSource
 from krixik_async.server import ServerSettings, _young, create_app
 from krixik_async.testing import (
     Answer,

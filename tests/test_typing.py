@@ -17,6 +17,7 @@ import rich.console
 
 import krixik_async
 from krixik_async import _errors, _models, _pipeline, _reply
+from krixik_async.server._plan import FaultPlan
 
 ROOT = Path(__file__).parent.parent
 # What is imported for type checkers only.
@@ -26,6 +27,7 @@ FOR_CHECKERS = {
     "Pipeline": _pipeline.Pipeline,
     **{name: value for name, value in vars(_models).items() if not name.startswith("__")},
     **{name: value for name, value in vars(_errors).items() if inspect.isclass(value)},
+    "FaultPlan": FaultPlan,
     "JSON": _reply.JSON,
     "Reply": _reply.Reply,
 }

@@ -6,10 +6,9 @@ caller holds, `_outcomes` what he gets.
 
 from krixik_async._bulk._inputs import FileInput, FileLike, Files
 from krixik_async._bulk._outcomes import BulkOutcome, BulkState
-from krixik_async._bulk._stream import MAX_IN_FLIGHT, BulkStream, OnError, process_many
+from krixik_async._bulk._stream import BulkStream, OnError, process_many
 
 __all__ = [
-    "MAX_IN_FLIGHT",
     "BulkOutcome",
     "BulkState",
     "BulkStream",

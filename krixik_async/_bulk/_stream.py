@@ -20,7 +20,6 @@ from krixik_async._waiting import check_poll
 
 OnError: TypeAlias = Literal["collect", "raise"]
 ON_ERROR: tuple[OnError, ...] = ("collect", "raise")
-MAX_IN_FLIGHT = 16
 
 
 class BulkStream:
