@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from krixik_async import Krixik
-from krixik_async.testing import Fault, FaultPlan, ServerProcess
-from tests.meetings import every_meeting, meet
+from krixik_async.testing import Fault, FaultPlan, Refuse, ServerProcess
+from tests.meetings import an_upload, every_meeting, meet
 
 pytestmark = pytest.mark.anyio
 
@@ -27,6 +27,11 @@ async def test_what_is_met_over_a_socket(
 ) -> None:
     server.set_faults(FaultPlan(fault))
     async with Krixik(api_key=server.api_key, api_url=server.url, attempts=1) as krixik:
-        assert await meet(act, krixik, tmp_path) == meets
+        met = await meet(act, krixik, tmp_path)
+    if act is an_upload and isinstance(fault, Refuse):
+        # Whether all of a small form is on its way when the connection closes is a race.
+        assert met in (meets, "UploadInterrupted")
+    else:
+        assert met == meets
     # aiohttp by itself repeats a GET whose kept connection was closed.
     assert server.fault_counts[0]["fired"] >= 1

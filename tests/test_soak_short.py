@@ -70,7 +70,7 @@ def test_spoilt_heads_raise_nothing_but_our_own(backend: str, short: Run) -> Non
 def test_no_canary_is_seen(backend: str, sender: str, server: ServerProcess, short: Run) -> None:
     some = [fault for fault in one_of_each(probability=0.5) if fault.kind in (
         "drop_after", "expire_early")]  # fmt: skip
-    names = ["process", "process_and_fetch", "resume", "list_files"]
+    names = ["process", "process_many", "process_and_fetch", "resume"]
     with secrets.listening(short) as listener:
         anyio.run(
             secrets.under_every_fault,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio
 
-from krixik_async import JobOutcome, KrixikError
+from krixik_async import BulkOutcome, JobOutcome, KrixikError
 from krixik_async.testing import Fault, FaultPlan, VirtualTimeLoop
 from tests.faulty import Local, local
 from tests.soak.operations import (
@@ -24,14 +24,24 @@ from tests.soak.operations import (
 )
 from tests.soak.running import Run, begin, counted
 
-_STATES = {"complete", "failed", "expired", "deleted", "not_found", "pending", "error"}
+_STATES = {
+    "vanished",
+    "undecided",
+    "complete",
+    "failed",
+    "expired",
+    "deleted",
+    "not_found",
+    "pending",
+    "error",
+}
 
 
 def outcome_of(value: object) -> str:
     """Give a name for what an operation gave. Raises AssertionError for what has no type."""
     if isinstance(value, Mapping):  # a WaitResult
         value = [*value.values()]
-    if isinstance(value, list) and value and isinstance(value[0], JobOutcome):
+    if isinstance(value, list) and value and isinstance(value[0], JobOutcome | BulkOutcome):
         states = {one.state for one in value}
         assert states <= _STATES, states
         return "+".join(sorted(states))
