@@ -6,19 +6,24 @@
 # All paths are relative and quoted, so that a checkout below a folder with blanks in its name works.
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test parity bench lint format types reference build lock clean setup parity-setup
+.PHONY: help demo test test-full parity bench bench-server soak lint format types reference build lock clean
+.PHONY: setup parity-setup full-setup
 
 VENV ?= .venv
 PARITY_VENV ?= .parity-venv
+FULL_VENV ?= .full-venv
+# Here and there a wheel without CUDA goes by another version: make test-full TORCH=...
+TORCH ?= torch==2.13.0
 PY = "$(VENV)/bin/python"
 FILES ?=
 QUERY ?=
 ARGS ?=
+SOAK ?= cancellations matrix replies secrets server_bytes server_schema endurance kill_and_resume
 DIST ?= dist
 export PYTHON
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 demo: setup ## send files through a pipeline and watch: make demo [FILES="a.txt b.txt"] [QUERY="words"]
 	@exec $(PY) examples/demo.py $(if $(QUERY),--query "$(QUERY)") $(FILES)
@@ -26,11 +31,20 @@ demo: setup ## send files through a pipeline and watch: make demo [FILES="a.txt 
 test: setup ## run the tests; on Python 3.11 all lines and branches must be covered
 	@exec $(PY) -m pytest -n auto $$($(PY) -c 'import sys; sys.version_info[:2] == (3, 11) and print("--cov --cov-fail-under=100")') $(ARGS)
 
+test-full: full-setup ## run the tests that need model weights, PyTorch and Tesseract; gets them first
+	@exec "$(FULL_VENV)/bin/python" -m pytest tests/full --cov --cov-config=.ci/full-coverage.toml --cov-fail-under=100 $(ARGS)
+
 parity: setup parity-setup ## run the demo's scenario with the official client too, and compare
 	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m pytest tests/parity $(ARGS)
 
-bench: setup parity-setup ## time one small file, with this client and the official one in turns
-	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) benchmarks/one_job.py
+bench: setup parity-setup ## measure against the official client and others; write docs/benchmarks.md
+	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m benchmarks $(or $(ARGS),--again)
+
+bench-server: setup ## time the embedded server: small files a second, and its answers meanwhile
+	@exec $(PY) benchmarks/server_throughput.py
+
+soak: setup ## the proofs in their long form, about an hour; SOAK="matrix replies" for some of them
+	@for proof in $(SOAK); do echo "-- $$proof"; $(PY) -m tests.soak.$$proof $(ARGS) || exit; done
 
 lint: setup ## check style and format
 	@$(PY) -m ruff check .
@@ -40,8 +54,9 @@ format: setup ## put style and format right, as far as a program can
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-types: setup ## check types, strictly
+types: setup ## check types, strictly, and what users write with a second checker
 	@$(PY) -m mypy
+	@$(PY) -m pyright --pythonpath $(PY)
 
 reference: setup ## remake docs/reference.md from the docstrings
 	@$(PY) docs/make_reference.py
@@ -54,11 +69,14 @@ lock: setup ## remake the lock files; make lock ARGS=--upgrade takes the newest 
 	@PATH="$$(cd "$(VENV)/bin" && pwd):$$PATH"; \
 	uv pip compile pyproject.toml --extra all --group dev --python-version 3.11 \
 	    --universal --generate-hashes --no-header --no-annotate --quiet -o .ci/requirements.txt $(ARGS) && \
+	uv pip compile pyproject.toml .ci/full-requirements.in --override .ci/full-overrides.txt \
+	    --extra all --extra hub --group dev --python-version 3.11 \
+	    --universal --generate-hashes --no-header --no-annotate --quiet -o .ci/full-requirements.txt $(ARGS) && \
 	echo 'krixik==1.1.19' | uv pip compile - --python-version 3.11 \
 	    --universal --generate-hashes --no-header --no-annotate --quiet -o .ci/parity-requirements.txt $(ARGS)
 
 clean: ## remove what the other targets made
-	rm -rf "$(VENV)" "$(PARITY_VENV)" "$(DIST)" demo-output .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf "$(VENV)" "$(PARITY_VENV)" "$(FULL_VENV)" "$(DIST)" demo-output .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find krixik_async tests examples -name __pycache__ -prune -exec rm -rf {} +
 
 setup:
@@ -67,3 +85,9 @@ setup:
 # The official client does not import on Python 3.13.
 parity-setup:
 	@PYTHON= .ci/setup "$(PARITY_VENV)" .ci/parity-requirements.txt 12
+
+full-setup:
+	@.ci/full-system
+	@.ci/setup "$(FULL_VENV)" .ci/full-requirements.txt
+	@"$(FULL_VENV)/bin/python" -c 'import torch' 2>/dev/null || \
+	    "$(FULL_VENV)/bin/python" -m pip install -qq --disable-pip-version-check "$(TORCH)"

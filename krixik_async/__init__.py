@@ -6,6 +6,7 @@ The house, from the ground up; a room uses only the rooms above it in this list:
     _models _tree _catalogue _wire              the protocol, without I/O
     _validation _selectors _config _description the rules for what callers pass
     _arguments _paging                          ... and for how they pass and read it
+    _sources _conversion                        what a file is read from
     _law _timing _sketch _durations             how long jobs take, and when to look
     _explaining _poll_policy
     _submit _policy _polling                    exchanges and schedules, without I/O
@@ -13,92 +14,106 @@ The house, from the ground up; a room uses only the rooms above it in this list:
     _progress                                   ... and how it is drawn
     _transport                                  the only room that talks HTTP
     _asking _session _sending _fetching         short flows over it
+    _journal _bulk                              many files, each step written down
     _job _files _shelving _searching _pipeline  what callers hold
     _account _client
     server _cli                                 the embedded server, the command line
+
+A name is loaded when it is asked for; `import krixik_async` by itself takes a few milliseconds.
 """
 
-from krixik_async._client import Krixik
-from krixik_async._durations import Durations
-from krixik_async._errors import (
-    AnswerLost,
-    AuthenticationError,
-    ClientClosed,
-    ConnectFailed,
-    DownloadInterrupted,
-    DownloadRejected,
-    FileChanged,
-    FileRecordNotFound,
-    InvalidArgument,
-    InvalidArgumentType,
-    JobError,
-    JobsFailed,
-    KrixikError,
-    MissingExtra,
-    NotFinished,
-    ProcessFailed,
-    RateLimited,
-    RequestNotFound,
-    RequestRejected,
-    RequestVanished,
-    SaveFailed,
-    ServerError,
-    ServiceError,
-    SubmitUncertain,
-    TransportError,
-    UnexpectedReply,
-    UploadInterrupted,
-    UploadRejected,
-    WaitTimeout,
-)
-from krixik_async._explaining import Explanation
-from krixik_async._job import Job
-from krixik_async._models import (
-    CapResult,
-    DeleteResult,
-    FailureStatus,
-    FileRecord,
-    GlobalHit,
-    GlobalSearchResult,
-    JobOutcome,
-    JobRef,
-    KeywordHit,
-    KeywordItem,
-    KeywordSearchResult,
-    ListResult,
-    Output,
-    ProcessStatus,
-    ResetResult,
-    SearchedFile,
-    SemanticHit,
-    SemanticItem,
-    SemanticSearchResult,
-    UpdateResult,
-    WaitStatistics,
-)
-from krixik_async._paging import Pager
-from krixik_async._pipeline import Pipeline
-from krixik_async._policy import wait_sqrt
-from krixik_async._poll_policy import JobView, PollGuards, PollPolicy, PollState
-from krixik_async._progress import ProgressDisplay
-from krixik_async._reply import Reply
-from krixik_async._results import WaitResult
-from krixik_async._streaming import AsCompleted
-from krixik_async._tree import Tree
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from krixik_async._version import __version__
-from krixik_async._watching import (
-    JobEnded,
-    LookFailed,
-    ModuleDone,
-    PaceChanged,
-    Watch,
-    WatchTimedOut,
-)
+
+if TYPE_CHECKING:
+    from krixik_async._bulk import BulkOutcome, BulkStream, FileInput
+    from krixik_async._client import Krixik
+    from krixik_async._durations import Durations
+    from krixik_async._errors import (
+        AnswerLost,
+        AuthenticationError,
+        ClientClosed,
+        ConnectFailed,
+        DownloadInterrupted,
+        DownloadRejected,
+        FileChanged,
+        FileRecordNotFound,
+        InvalidArgument,
+        InvalidArgumentType,
+        JobError,
+        JobsFailed,
+        JournalDamaged,
+        JournalError,
+        JournalMismatch,
+        KrixikError,
+        MissingExtra,
+        NotFinished,
+        ProcessFailed,
+        RateLimited,
+        RequestNotFound,
+        RequestRejected,
+        RequestVanished,
+        SaveFailed,
+        ServerError,
+        ServiceError,
+        SubmitUncertain,
+        TransportError,
+        UnexpectedReply,
+        UploadInterrupted,
+        UploadRejected,
+        WaitTimeout,
+    )
+    from krixik_async._explaining import Explanation
+    from krixik_async._job import Job
+    from krixik_async._models import (
+        CapResult,
+        DeleteResult,
+        FailureStatus,
+        FileRecord,
+        GlobalHit,
+        GlobalSearchResult,
+        JobOutcome,
+        JobRef,
+        KeywordHit,
+        KeywordItem,
+        KeywordSearchResult,
+        ListResult,
+        Output,
+        ProcessStatus,
+        ResetResult,
+        SearchedFile,
+        SemanticHit,
+        SemanticItem,
+        SemanticSearchResult,
+        UpdateResult,
+        WaitStatistics,
+    )
+    from krixik_async._paging import Pager
+    from krixik_async._pipeline import Pipeline
+    from krixik_async._policy import wait_sqrt
+    from krixik_async._poll_policy import JobView, PollGuards, PollPolicy, PollState
+    from krixik_async._progress import ProgressDisplay
+    from krixik_async._reply import Reply
+    from krixik_async._results import WaitResult
+    from krixik_async._streaming import AsCompleted
+    from krixik_async._tree import Tree
+    from krixik_async._watching import (
+        JobEnded,
+        LookFailed,
+        ModuleDone,
+        PaceChanged,
+        Watch,
+        WatchTimedOut,
+    )
 
 __all__ = [
     "AnswerLost",
     "AsCompleted",
     "AuthenticationError",
+    "BulkOutcome",
+    "BulkStream",
     "CapResult",
     "ClientClosed",
     "ConnectFailed",
@@ -109,6 +124,7 @@ __all__ = [
     "Explanation",
     "FailureStatus",
     "FileChanged",
+    "FileInput",
     "FileRecord",
     "FileRecordNotFound",
     "GlobalHit",
@@ -122,6 +138,9 @@ __all__ = [
     "JobRef",
     "JobView",
     "JobsFailed",
+    "JournalDamaged",
+    "JournalError",
+    "JournalMismatch",
     "KeywordHit",
     "KeywordItem",
     "KeywordSearchResult",
@@ -170,3 +189,39 @@ __all__ = [
     "__version__",
     "wait_sqrt",
 ]
+
+if not TYPE_CHECKING:  # or a type checker would believe any name to be here
+    # From the ground up: what is loaded on the way to a name is what its room needs anyway.
+    _HOMES = (
+        "_errors",
+        "_reply",
+        "_models",
+        "_tree",
+        "_durations",
+        "_explaining",
+        "_poll_policy",
+        "_policy",
+        "_results",
+        "_progress",
+        "_streaming",
+        "_watching",
+        "_paging",
+        "_job",
+        "_pipeline",
+        "_client",
+        "_bulk",  # brings a database, which no other room needs
+    )
+
+    def __getattr__(name: str) -> object:
+        """Load a public name at its first use (PEP 562)."""
+        if name in __all__:
+            for home in _HOMES:
+                found = vars(import_module(f"{__name__}.{home}"))
+                if name in found:
+                    globals()[name] = found[name]
+                    return found[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """Name what is here and what would be loaded."""
+        return sorted({*globals(), *__all__})

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from krixik_async import _wire
 from krixik_async._catalogue import labels
 from krixik_async._errors import KrixikError
 from krixik_async._models import JobRef, ProcessStatus
 from krixik_async._reply import Reply
-from krixik_async._transport import Transport, Turn
+
+if TYPE_CHECKING:
+    from krixik_async._transport import Transport, Turn
 
 
 class ServiceAsker:

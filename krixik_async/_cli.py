@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from krixik_async._commands import COMMANDS
 from krixik_async._version import __version__
 
 
@@ -43,6 +44,23 @@ def cli() -> None:
     help="Key of an account; repeat it for more. Without one, a key is made up and shown.",
 )
 @click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="How many files are processed at a time.  [default: one for each processor]",
+)
+@click.option(
+    "--model-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of model weights: DIR/<model>/, or a Hugging Face cache.",
+)
+@click.option(
+    "--simulate",
+    default="",
+    metavar="MODULE[,MODULE...]",
+    help="For tests and demos: let these modules (or: all) put out a placeholder, computing "
+    "nothing.",
+)
+@click.option(
     "--min-module-seconds",
     type=float,
     default=0.0,
@@ -57,13 +75,24 @@ def cli() -> None:
     metavar="S",
     help="For tests and demos: life of a record whose file is not uploaded.",
 )
+@click.option(
+    "--faults",
+    "faults_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="PLAN.JSON",
+    help="For tests: let calls go wrong as this fault plan says.",
+)
 def serve(
     host: str,
     port: int,
     data_dir: Path,
     api_keys: tuple[str, ...],
+    workers: int | None,
+    model_dir: Path | None,
+    simulate: str,
     min_module_seconds: float,
     ticket_seconds: float,
+    faults_file: Path | None,
 ) -> None:
     """Run the embedded Krixik-compatible server until Ctrl-C.
 
@@ -71,6 +100,7 @@ def serve(
     Records and files survive a restart with the same --data-dir.
     """
     from krixik_async.server import ServerSettings
+    from krixik_async.server._plan import FaultPlan
     from krixik_async.server._serving import CannotServe
     from krixik_async.server._serving import serve as serve_until_stopped
 
@@ -85,16 +115,26 @@ def serve(
         settings = ServerSettings(
             data_dir=data_dir,
             api_keys=api_keys,
+            **({} if workers is None else {"workers": workers}),
+            model_dir=model_dir,
+            simulate=[name.strip() for name in simulate.split(",") if name.strip()],
             min_module_seconds=min_module_seconds,
             ticket_seconds=ticket_seconds,
         )
+        faults = None if faults_file is None else FaultPlan.from_json(faults_file.read_bytes())
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    except OSError as error:
+        raise click.UsageError(f"{faults_file} cannot be read: {error.strerror}") from error
     try:
-        serve_until_stopped(settings, host=host, port=port, ready=_announce)
+        serve_until_stopped(settings, host=host, port=port, ready=_announce, faults=faults)
     except CannotServe as error:
         raise click.ClickException(error.message) from error
 
 
 def _announce(url: str) -> None:
     click.echo(f"krixik-async server ready on {url}")
+
+
+for command in COMMANDS:
+    cli.add_command(command)

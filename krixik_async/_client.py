@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import warnings
@@ -9,32 +10,26 @@ from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
-import anyio
-
 from krixik_async import _wire
 from krixik_async._account import Account
 from krixik_async._arguments import names_checked
 from krixik_async._clock import Clock
-from krixik_async._config import Config, Settings, read_credentials
+from krixik_async._config import Config, Options, Settings, read_credentials
 from krixik_async._durations import Durations
 from krixik_async._errors import (
-    AuthenticationError,
-    FileRecordNotFound,
     InvalidArgument,
     InvalidArgumentType,
-    KrixikError,
 )
 from krixik_async._job import Job, as_completed, as_list, ref_of, wait_for, watch
-from krixik_async._models import FileRecord, JobRef, ResetResult
+from krixik_async._models import JobRef, ResetResult
 from krixik_async._offload import Offload
 from krixik_async._pipeline import Pipeline
 from krixik_async._progress import ProgressDisplay
+from krixik_async._resetting import reset
 from krixik_async._results import WaitResult, read_token
-from krixik_async._selectors import MAX_FILES
 from krixik_async._session import open_session
 from krixik_async._streaming import AsCompleted
 from krixik_async._tasks import TaskSet
-from krixik_async._transport import InProcessTransport
 from krixik_async._validation import kind_of
 from krixik_async._waiting import OnUpdate, Poll, ReturnWhen
 from krixik_async._watching import Watch
@@ -42,8 +37,8 @@ from krixik_async._watching import Watch
 if TYPE_CHECKING:
     import httpx
 
-# How many deletions of a reset are in flight.
-RESET_AT_A_TIME = 16
+    from krixik_async.server._plan import FaultPlan
+
 # The embedded server in process: any key would do, and nothing is listening at the address.
 LOCAL_KEY = "00000000-0000-4000-8000-000000000000"
 LOCAL_URL = "http://krixik.local"
@@ -70,7 +65,8 @@ class Krixik(Account):
     opened in one task and closed in another. Raises InvalidArgument for settings out of range.
     """
 
-    _closed = False
+    # Of a copy that `with_options` made: keeps what it was made of from being collected.
+    _origin: Self | None = None
 
     def __init__(
         self,
@@ -86,9 +82,8 @@ class Krixik(Account):
         **settings: Unpack[Settings],
     ) -> None:
         _check_http(http_client, http_transport)
-        self._config = Config(api_key=api_key, api_url=api_url, **settings)
         self._session = open_session(
-            self._config,
+            Config(api_key=api_key, api_url=api_url, **settings),
             clock=clock,
             offload=offload,
             rng=rng,
@@ -110,23 +105,41 @@ class Krixik(Account):
         api_url: str | None = None,
         environ: Mapping[str, str] | None = None,
         dotenv_path: str | os.PathLike[str] | None = None,
+        http_client: httpx.AsyncClient | None = None,
+        http_transport: httpx.AsyncBaseTransport | None = None,
+        clock: Clock | None = None,
+        offload: Offload | None = None,
+        rng: random.Random | None = None,
         **settings: Unpack[Settings],
     ) -> Self:
         """Make a client of KRIXIK_API_KEY and KRIXIK_API_URL.
 
         Looked up in this order: argument, KRIXIK_*, MY_* (MY_API_KEY, MY_API_URL), and the same
         names in `.env` in the working folder. `environ` and `dotenv_path` stand in for the
-        process's own. Raises InvalidArgument naming the variables if one is found nowhere.
+        process's own; the rest as in `Krixik`. Raises InvalidArgument naming the variables if one
+        is found nowhere.
         """
         key, url = read_credentials(api_key, api_url, environ=environ, dotenv_path=dotenv_path)
-        return cls(api_key=key, api_url=url, **settings)
+        return cls(
+            api_key=key,
+            api_url=url,
+            http_client=http_client,
+            http_transport=http_transport,
+            clock=clock,
+            offload=offload,
+            rng=rng,
+            **settings,
+        )
 
     @classmethod
     def local(
         cls,
         data_dir: str | os.PathLike[str] | None = None,
         *,
+        model_dir: str | os.PathLike[str] | None = None,
+        simulate: Iterable[str] = (),
         min_module_seconds: float = 0.0,
+        faults: FaultPlan | None = None,
         clock: Clock | None = None,
         offload: Offload | None = None,
         rng: random.Random | None = None,
@@ -136,17 +149,25 @@ class Krixik(Account):
 
         Without `data_dir` everything lives in a temporary folder that goes with the client; with
         it the files last, and a second opener of the same folder gets a clear error.
-        `min_module_seconds` makes each module take at least that long, for trying out waits.
-        Raises MissingExtra without `pip install "krixik-async[server]"`.
+        `model_dir` is where model weights are (`<model_dir>/<model>/`, or a Hugging Face cache).
+        For tests and demos: the modules named in `simulate` put out a well-formed placeholder
+        instead of computing, `min_module_seconds` makes each take at least that long, and `faults`
+        lets calls go wrong as a `krixik_async.testing.FaultPlan` says. Raises InvalidArgument for
+        a name that is no module, and MissingExtra without `pip install "krixik-async[server]"`.
         """
+        from krixik_async._transport import InProcessTransport
         from krixik_async.server import ServerSettings, create_app
 
         if data_dir is not None and not isinstance(data_dir, str | os.PathLike):
             raise InvalidArgumentType(f"data_dir is {kind_of(data_dir)} but must be a path or None")
         server = ServerSettings(
-            data_dir=data_dir, api_keys=(LOCAL_KEY,), min_module_seconds=min_module_seconds
+            data_dir=data_dir,
+            api_keys=(LOCAL_KEY,),
+            model_dir=model_dir,
+            simulate=simulate,
+            min_module_seconds=min_module_seconds,
         )
-        app = create_app(server, clock=clock, offload=offload, compute=offload)
+        app = create_app(server, clock=clock, offload=offload, compute=offload, faults=faults)
         return cls(
             api_key=LOCAL_KEY,
             api_url=LOCAL_URL,
@@ -176,12 +197,13 @@ class Krixik(Account):
         Jobs on the service go on; waits of this client raise ClientClosed. Safe to call from a
         cancelled task and from another task than the one that opened the client.
         """
-        self._closed = True
         await self._opened.aclose()
 
     def __del__(self) -> None:
         session = self._session
-        if session is not None and not self._closed and session.transport.statistics.requests:
+        if session is None or self._origin is not None or session.transport.closed:
+            return
+        if session.transport.statistics.requests:
             warnings.warn(
                 f"{self!r} was dropped open: use `async with` or `await krixik.aclose()`",
                 ResourceWarning,
@@ -190,8 +212,23 @@ class Krixik(Account):
             )
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "open"
-        return f"<Krixik {self._config.api_url} ({state})>"
+        session = self._opened
+        state = "closed" if session.transport.closed else "open"
+        return f"<Krixik {session.config.api_url} ({state})>"
+
+    def with_options(self, **options: Unpack[Options]) -> Self:
+        """Give a light copy whose calls, and whose pipelines' calls, have other limits.
+
+        `attempts`, `attempt_timeout_s`, `connect_timeout_s`, `backoff_s` and `backoff_cap_s` as in
+        `Krixik`; `headers` are sent with each call besides the protocol's own. What is not given
+        stays as it is here. The copy shares connections and limits over all requests with this
+        client, and the waits, whose looks go as this client's; closing either closes both. Raises
+        InvalidArgument for a value out of range.
+        """
+        other = copy.copy(self)
+        other._session = self._opened.with_options(options)
+        other._origin = self
+        return other
 
     # --- calls -------------------------------------------------------------------------------
 
@@ -308,24 +345,12 @@ class Krixik(Account):
             raise InvalidArgumentType(
                 f"pipeline is {kind_of(pipeline)} but must be a Pipeline, as create_pipeline gives"
             )
-        if pipeline._session is not self._session:
+        if not pipeline._session.shares_with(self._opened):
             raise InvalidArgument(
                 f"pipeline {pipeline.name!r} was made by another client, perhaps of another "
                 "account: nothing was deleted; call reset_pipeline of the client that made it"
             )
-        tried: set[str] = set()
-        deleted: list[str] = []
-        failures: dict[str, KrixikError] = {}
-        while True:
-            found = await pipeline.list(symbolic_directory_paths=["/*"], max_files=MAX_FILES[1])
-            # Each file once: a list may lag behind and show what is deleted.
-            left = [record for record in found if record.file_id not in tried]
-            if not left:
-                return ResetResult(
-                    pipeline=pipeline.name, deleted=tuple(deleted), failures=failures
-                )
-            tried.update(record.file_id for record in left)
-            await _delete_all(pipeline, left, deleted, failures)
+        return await reset(pipeline)
 
 
 def _check_http(http_client: object, http_transport: object) -> None:
@@ -340,33 +365,3 @@ def _check_http(http_client: object, http_transport: object) -> None:
         raise InvalidArgumentType(
             f"http_transport is {kind_of(http_transport)} but must be an httpx.AsyncBaseTransport"
         )
-
-
-async def _delete_all(
-    pipeline: Pipeline,
-    records: Iterable[FileRecord],
-    deleted: list[str],
-    failures: dict[str, KrixikError],
-) -> None:
-    waiting = iter(records)
-    rejected: list[AuthenticationError] = []
-
-    async def work() -> None:
-        for record in waiting:
-            if rejected:
-                return
-            try:
-                await pipeline.delete(file_id=record.file_id)
-                deleted.append(record.file_id)
-            except AuthenticationError as error:
-                rejected.append(error)
-            except FileRecordNotFound:
-                pass  # deleted or expired since it was listed
-            except KrixikError as error:
-                failures[record.file_id] = error
-
-    async with anyio.create_task_group() as group:
-        for _ in range(RESET_AT_A_TIME):
-            group.start_soon(work)
-    if rejected:
-        raise rejected[0]

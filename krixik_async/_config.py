@@ -8,17 +8,28 @@ the working folder.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict
 from urllib.parse import urlsplit
 
 import attrs
-from dotenv import dotenv_values
 
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
 
 Environ: TypeAlias = Mapping[str, str]
+
+# What the protocol or the connection needs as it is.
+OWN_HEADERS = frozenset(
+    {"krixikapikey", "content-type", "content-length", "transfer-encoding", "host", "connection"}
+    | {"accept-encoding"}
+)
+# RFC 9110, 5.6.2: a token.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+# How many inputs `process_many` holds at once, unless told otherwise.
+BULK_IN_FLIGHT = 16
 
 KEY_NAMES = ("KRIXIK_API_KEY", "MY_API_KEY")
 URL_NAMES = ("KRIXIK_API_URL", "MY_API_URL")
@@ -27,6 +38,11 @@ URL_NAMES = ("KRIXIK_API_URL", "MY_API_URL")
 def masked(secret: str) -> str:
     """Give a stand-in for reprs: that there is a key, and nothing of it."""
     return f"<{len(secret)} characters>"
+
+
+def names_only(headers: Mapping[str, str]) -> str:
+    """Give a stand-in for reprs: which headers there are, and nothing of what they say."""
+    return f"<{', '.join(headers) or 'none'}>"
 
 
 def _without_slash(api_url: Any) -> Any:  # noqa: ANN401 - what is no text is refused later on
@@ -47,6 +63,17 @@ class Settings(TypedDict, total=False):
     bulk_look: bool
 
 
+class Options(TypedDict, total=False):
+    """Hold what `with_options` may change for some calls; see `Config` for the first five."""
+
+    connect_timeout_s: float
+    attempt_timeout_s: float | None
+    attempts: int
+    backoff_s: float
+    backoff_cap_s: float
+    headers: Mapping[str, str]
+
+
 @attrs.frozen(kw_only=True)
 class Config:
     """Hold a client's settings; every default of the client stands here and nowhere else.
@@ -54,8 +81,9 @@ class Config:
     `rate_limit` is requests per second over everything the client sends (None: no limit);
     `attempts` is tries a call; a retry waits a random time of at most
     min(`backoff_cap_s`, `backoff_s` * 2 ** retries); `attempt_timeout_s` overrides each call's
-    own bound (15 s for a ticket, 30 s for a status, 60 s for the rest); `bulk_look` allows waits
-    to look at many jobs with one list request.
+    own bound (15 s for a ticket, 30 s for a status, 60 s for the rest). `headers` are sent with
+    each call besides the protocol's own, and never to the hosts of uploads and downloads.
+    `bulk_look` allows waits to look at many jobs with one list request.
     """
 
     api_key: str = attrs.field(repr=masked)
@@ -67,6 +95,7 @@ class Config:
     attempts: int = 4
     backoff_s: float = 0.5
     backoff_cap_s: float = 30.0
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=names_only)
     bulk_look: bool = True
 
     def __attrs_post_init__(self) -> None:
@@ -79,6 +108,7 @@ class Config:
                 _check_positive(name, getattr(self, name))
         for name in ("connect_timeout_s", "backoff_s", "backoff_cap_s"):
             _check_positive(name, getattr(self, name))
+        _check_headers(self.headers)
         if not isinstance(self.bulk_look, bool):
             raise InvalidArgumentType(
                 f"bulk_look is {type(self.bulk_look).__name__} but must be True or False"
@@ -108,7 +138,12 @@ def read_credentials(
 
 def _read_file(path: Path) -> Mapping[str, str | None]:
     try:
-        return dotenv_values(path) if path.is_file() else {}
+        if not path.is_file():
+            return {}
+        # Here and not above: most clients are made without such a file.
+        from dotenv import dotenv_values
+
+        return dotenv_values(path)
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidArgument(
             f"{str(path)!r} cannot be read: make it a text file in UTF-8 that this user may read, "
@@ -174,3 +209,21 @@ def _check_positive(name: str, value: object) -> None:
         raise InvalidArgumentType(f"{name} is {type(value).__name__} but must be a number above 0")
     if not 0 < value < float("inf"):
         raise InvalidArgument(f"{name} is {value} but must be above 0 and finite")
+
+
+def _check_headers(headers: object) -> None:
+    if not isinstance(headers, Mapping):
+        raise InvalidArgumentType(
+            f"headers is {type(headers).__name__} but must be a mapping of str to str"
+        )
+    for name, value in headers.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise InvalidArgumentType(f"headers holds {name!r}: names and values must be str")
+        if name.lower() in OWN_HEADERS:
+            raise InvalidArgument(f"headers holds {name!r}, which the protocol needs for itself")
+        if not _HEADER_NAME.fullmatch(name) or not value.isascii() or not value.isprintable():
+            # The value may be a secret: the name is enough to find it.
+            raise InvalidArgument(
+                f"headers holds {name[:50]!r}, whose name or value has line ends or other "
+                "characters that a header cannot have"
+            )

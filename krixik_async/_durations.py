@@ -142,7 +142,6 @@ class Durations:
             mine = self._sketches.pop(key, None) or Sketch()
             mine.add(sketch)
             self._keep(key, mine, sketch.jobs)
-        self._made.clear()
 
     def to_json(self) -> str:
         """Give all that was learned as JSON text: under half a kilobyte a sketch, no secret in it.

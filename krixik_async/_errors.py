@@ -5,8 +5,11 @@
     ├── InvalidArgumentType (TypeError)     the caller's: nothing was sent
     ├── ClientClosed (RuntimeError)         the caller's: the client is closed
     ├── MissingExtra (ImportError)          the caller's: an optional package is not installed
-    ├── FileChanged                         the caller's: the file grew or shrank while it was sent
+    ├── FileChanged                         the caller's: the file changed as it was sent, or since
     ├── SaveFailed                          the machine's: an output could not be written to disk
+    ├── JournalError                        the machine's: a journal could not be read or written
+    │   ├── JournalMismatch                 the caller's: it is of something else; left as it was
+    │   └── JournalDamaged                  the disk's: it cannot be trusted; left as it was
     ├── ServiceError                        the service's: it answered, and the answer is no
     │   ├── AuthenticationError             the api key was rejected; nothing else will work either
     │   ├── RequestRejected                 it understood and refused
@@ -22,7 +25,7 @@
     │   ├── ConnectFailed                   nothing was sent
     │   ├── UploadInterrupted               the body did not get through: repeating is safe
     │   ├── AnswerLost                      sent, not answered: it may or may not have been done
-    │   ├── DownloadInterrupted             an output stopped short; nothing was left half-written
+    │   ├── DownloadInterrupted             an output stopped short; repeating goes on from there
     │   └── SubmitUncertain                 it cannot be told whether the file was taken
     └── JobError                            the job's fate, where one job was asked for
         ├── ProcessFailed                   a module failed
@@ -123,11 +126,26 @@ class MissingExtra(KrixikError, ImportError):
 
 
 class FileChanged(KrixikError):
-    """Report that a file grew or shrank between being measured and being sent."""
+    """Report that a file is not the one it was when it was measured, or when a journal noted it."""
 
 
 class SaveFailed(KrixikError):
     """Report that an output could not be written: disk full, no permission, ..."""
+
+
+class JournalError(KrixikError):
+    """Report that a journal could not be read or written: disk full, locked, read-only, ...
+
+    The journal is as it was before; the same call goes on where it stopped once that is mended.
+    """
+
+
+class JournalMismatch(JournalError):
+    """Refuse a journal of another pipeline, chain, account or release, or a file that is none."""
+
+
+class JournalDamaged(JournalError):
+    """Refuse a journal whose contents cannot be trusted; it was not changed."""
 
 
 class ServiceError(KrixikError):
@@ -197,7 +215,11 @@ class AnswerLost(TransportError):
 
 
 class DownloadInterrupted(TransportError):
-    """Report an output that stopped short of its length; no partial file was left behind."""
+    """Report an output that stopped short of its length.
+
+    Nothing is left under its name; where a download can be gone on with, what came is kept
+    beside it as `<name>.part`, for the next `fetch_output` into the same folder.
+    """
 
 
 class SubmitUncertain(TransportError):

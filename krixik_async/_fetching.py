@@ -58,13 +58,7 @@ def check_directory(local_save_directory: object) -> Path:
 async def fetch_output(session: Session, pipeline: str, file_id: str, directory: Path) -> Output:
     """Fetch every output of the file into `directory`. See `Pipeline.fetch_output`."""
     try:
-        answer = await _ask_links(session, pipeline, file_id)
-        try:
-            paths = await _download(session, answer, directory)
-        except DownloadRejected:
-            # The links have a short life: with fresh ones it is worth one more try.
-            answer = await _ask_links(session, pipeline, file_id)
-            paths = await _download(session, answer, directory)
+        answer, paths = await _download_all(session, pipeline, file_id, directory)
     except KrixikError as error:
         error.fill(file_id=file_id, pipeline=pipeline)
         raise
@@ -91,23 +85,41 @@ async def _ask_links(session: Session, pipeline: str, file_id: str) -> _wire.Out
     return await session.transport.call(request, read)
 
 
-async def _download(session: Session, answer: _wire.OutputLinks, directory: Path) -> list[Path]:
+async def _download_all(
+    session: Session, pipeline: str, file_id: str, directory: Path
+) -> tuple[_wire.OutputLinks, list[Path]]:
+    answer = await _ask_links(session, pipeline, file_id)
     paths: list[Path] = []
-    for link in answer.links or ():
-        path = directory / f"{answer.file_id}{link.extension}"
+    is_fresh = False
+    while len(paths) < len(answer.links or ()):
+        link = (answer.links or ())[len(paths)]
+        path = directory / f"{file_id}{link.extension}"
         if path in paths:
-            path = directory / f"{answer.file_id}_{len(paths) + 1}{link.extension}"
+            path = directory / f"{file_id}_{len(paths) + 1}{link.extension}"
         try:
-            await session.offload(_make, directory)
-            await session.transport.download(link.url, path)
-        except OSError as error:
-            raise _not_saved(directory, error) from error
-        except DownloadInterrupted as error:
-            if isinstance(error.__cause__, OSError):
-                raise _not_saved(directory, error.__cause__) from error.__cause__
-            raise
+            await _download(session, link.url, path)
+        except DownloadRejected:
+            if is_fresh:
+                raise
+            # Links have a short life: with a fresh one each output is worth one more try, which
+            # goes on where the one before stopped.
+            answer, is_fresh = await _ask_links(session, pipeline, file_id), True
+            continue
         paths.append(path)
-    return paths
+        is_fresh = False
+    return answer, paths
+
+
+async def _download(session: Session, url: str, path: Path) -> None:
+    try:
+        await session.offload(_make, path.parent)
+        await session.transport.download(url, path)
+    except OSError as error:
+        raise _not_saved(path.parent, error) from error
+    except DownloadInterrupted as error:
+        if isinstance(error.__cause__, OSError):
+            raise _not_saved(path.parent, error.__cause__) from error.__cause__
+        raise
 
 
 def _not_saved(directory: Path, error: OSError) -> SaveFailed:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeAlias, TypeVar, Unpack
+from typing import Self, TypeAlias, TypeVar, Unpack
 
 from krixik_async import _catalogue, _fetching, _selectors, _validation, _wire
 from krixik_async._arguments import names_checked
+from krixik_async._config import Options
 from krixik_async._errors import FileRecordNotFound, InvalidArgument, KrixikError
 from krixik_async._models import (
     DeleteResult,
@@ -37,15 +39,21 @@ class FilesOnRecord:
         self._name = _catalogue.check_pipeline_name(name)
         self._chain = _catalogue.check_chain(module_chain)
 
+    def with_options(self, **options: Unpack[Options]) -> Self:
+        """Give the same pipeline with other limits for its calls; see `Krixik.with_options`."""
+        other = copy.copy(self)
+        other._session = self._session.with_options(options)
+        return other
+
     async def fetch_output(
         self, *, file_id: str, local_save_directory: SaveTo | None = None
     ) -> Output:
         """Fetch a finished file's output into a folder (default: the working folder).
 
-        Each output is streamed to a temporary name and renamed when whole, as
-        `<file_id><extension>`; the folder is made if missing. Raises FileRecordNotFound,
-        NotFinished, DownloadInterrupted, SaveFailed. Idempotent (overwrites); cancelled, it
-        leaves no partial file.
+        Each output is streamed to `<file_id><extension>.part` and renamed when whole; the folder
+        is made if missing. What breaks off is gone on with: by this call, or, if it fails or is
+        cancelled, by the next into the same folder. Raises FileRecordNotFound, NotFinished,
+        DownloadInterrupted, SaveFailed. Idempotent (overwrites).
         """
         file_id = _validation.check_id("file_id", file_id)
         directory = _fetching.check_directory(local_save_directory)
@@ -159,18 +167,22 @@ class FilesOnRecord:
         Idempotent over its own retries: a repeat that finds the file gone counts as done.
         """
         file_id = _validation.check_id("file_id", file_id)
-        refused = 0
+        in_doubt = False
 
         def read(endpoint: _wire.Endpoint, reply: Reply) -> DeleteResult:
-            nonlocal refused
-            refused += reply.status_code < 500
+            nonlocal in_doubt
+            in_doubt = in_doubt or reply.status_code >= 500
             return _wire.read_delete(endpoint, reply, file_id=file_id)
+
+        def lost() -> None:
+            nonlocal in_doubt
+            in_doubt = True
 
         request = _wire.Delete(pipeline=self._name, file_id=file_id)
         try:
-            return await self._call(request, read)
+            return await self._call(request, read, on_lost=lost)
         except FileRecordNotFound as error:
-            if (error.attempts or 1) == refused or error.reply is None:
+            if not in_doubt or error.reply is None:
                 error.fill(file_id=file_id)
                 raise
             # An earlier try broke off or brought a 5xx: it was carried out, only nobody said so.
@@ -184,9 +196,15 @@ class FilesOnRecord:
                 file_id=file_id,
             )
 
-    async def _call(self, request: _wire.Request, read: Callable[[_wire.Endpoint, Reply], T]) -> T:
+    async def _call(
+        self,
+        request: _wire.Request,
+        read: Callable[[_wire.Endpoint, Reply], T],
+        *,
+        on_lost: Callable[[], None] | None = None,
+    ) -> T:
         try:
-            return await self._session.transport.call(request, read)
+            return await self._session.transport.call(request, read, on_lost=on_lost)
         except KrixikError as error:
             error.fill(pipeline=self._name)
             raise

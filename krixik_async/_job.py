@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from krixik_async._arguments import names_checked
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
 from krixik_async._models import JobOutcome, JobRef
 from krixik_async._progress import ProgressDisplay, check_progress
-from krixik_async._reply import JSON
+from krixik_async._reply import JSON, Reply
 from krixik_async._results import WaitResult, fate
 from krixik_async._session import Session
 from krixik_async._streaming import MAX_WAITING, AsCompleted
@@ -37,16 +37,34 @@ class Job:
 
     `await job` returns the `JobOutcome` of a complete job and raises ProcessFailed,
     RequestVanished or WaitTimeout (at the record's own end) otherwise. Cancel-safe; the job itself
-    is never touched by waiting. `ref` is the serialisable part.
+    is never touched by waiting. `ref` is the serialisable part. `reply` is the service's raw answer
+    to the request for the upload, which holds the form's secret fields: do not log it.
+    `status_code` is 200 where `process` has waited for it, as in the official client's dict.
     """
 
-    def __init__(self, ref: JobRef, pipeline: Pipeline, request: Submit) -> None:
+    def __init__(
+        self,
+        ref: JobRef,
+        pipeline: Pipeline,
+        request: Submit,
+        *,
+        reply: Reply | None = None,
+        status_code: int | None = None,
+    ) -> None:
         self.ref = ref
         self.pipeline = pipeline
         self.file_name = request.file_name
         self.symbolic_directory_path = request.symbolic_directory_path
         self.file_tags = request.file_tags
         self.file_description = request.file_description
+        self.reply = reply
+        self.status_code = status_code
+
+    @property
+    def warnings(self) -> tuple[JSON, ...]:
+        """Give what the service warned of when it took the request."""
+        warnings = ((self.reply and self.reply.json_object()) or {}).get("warnings")
+        return tuple(warnings) if isinstance(warnings, list) else ()
 
     @property
     def request_id(self) -> str:
@@ -68,7 +86,7 @@ class Job:
 
     def to_dict(self) -> dict[str, JSON]:
         """Give the official client's dict; tags and description are None where not given."""
-        return {
+        shape: dict[str, JSON] = {
             "file_id": self.file_id,
             "request_id": self.request_id,
             "file_name": self.file_name,
@@ -76,6 +94,9 @@ class Job:
             "file_tags": [dict(tag) for tag in self.file_tags] or None,
             "file_description": self.file_description or None,
         }
+        if self.status_code is not None:
+            shape["status_code"] = self.status_code
+        return shape
 
     async def wait(self, *, timeout: float | None = None) -> JobOutcome:
         """Wait for it, at most `timeout` seconds; see the class for what it returns and raises."""
@@ -85,7 +106,7 @@ class Job:
             raise fate(outcome)
         return outcome
 
-    def __await__(self) -> Generator[Any, Any, JobOutcome]:
+    def __await__(self) -> Generator[object, None, JobOutcome]:
         return self.wait().__await__()
 
     def __repr__(self) -> str:
@@ -99,7 +120,7 @@ def ref_of(job: Job | JobRef, session: Session) -> JobRef:
     """Give the reference. Refuses a `Job` of another client, whose account may be another."""
     if isinstance(job, JobRef):
         return job
-    if job.pipeline._session is not session:
+    if not job.pipeline._session.shares_with(session):
         raise InvalidArgument(
             f"job {job.request_id} was sent by another client, perhaps of another account: wait "
             "with that one, or pass job.ref if the account is the same"

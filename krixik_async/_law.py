@@ -22,7 +22,7 @@ def _table(values: Iterable[float]) -> Sequence[float]:
 
 @attrs.frozen(eq=False)
 class Law:
-    """Hold a law of durations: F at increasing times in seconds, linear between them.
+    """Hold a law of durations: F at times in seconds that never decrease, linear between them.
 
     `times` starts with 0 and `done` (F there) ends with 1. `known` is the number of jobs that it
     was learned from. Compared and hashed by identity.
@@ -113,7 +113,7 @@ class Law:
         known = (t for t, done in zip(self.times, self.done, strict=True) if done > 0)
         low, high = math.log2(next(known) / below), math.log2(self.times[-1] * above)
         # Eight points an octave where nothing else is known.
-        extra = [*(2 ** (low + i / 8) for i in range(math.ceil((high - low) * 8))), 2**high]
+        extra = [*(2 ** (low + i / 8) for i in range(int((high - low) * 8))), 2**high]
         head = [t for t in extra if t < self.times[1]]
         tail = [t for t in extra if t > self.times[-1]]
         times = [0.0, *head, *self.times[1:], *tail]

@@ -56,10 +56,14 @@ class JobRef:
 
 @attrs.frozen(kw_only=True)
 class FailureStatus:
-    """Hold what the service says of a failure; `failure_module` ("module_1.parser") may be None."""
+    """Hold what the service says of a failure; `failure_module` ("module_1.parser") may be None.
+
+    `message` says why, where the server tells: the embedded one does, the hosted one does not.
+    """
 
     process_id: str | None
     failure_module: str | None
+    message: str | None = None
     raw: Mapping[str, JSON] = attrs.field(repr=False, eq=False, factory=dict)
 
 
@@ -116,6 +120,13 @@ class JobOutcome:
     failure_module: str | None = None
     last_status: ProcessStatus | None = attrs.field(default=None, repr=False)
     error: KrixikError | None = None
+
+    @property
+    def reply(self) -> Reply | None:
+        """Give the raw answer that the state rests on; None if none came, or while pending."""
+        if self.error is not None:
+            return self.error.reply
+        return None if self.last_status is None else self.last_status.reply
 
     @property
     def vanished(self) -> bool:
@@ -218,6 +229,7 @@ class KeywordHit:
     keyword: str
     line_number: int
     keyword_number: int
+    raw: Mapping[str, JSON] = attrs.field(repr=False, eq=False, factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -234,6 +246,7 @@ class SearchedFile:
     num_vectors: int = 0
     created_at: str = ""
     last_updated: str = ""
+    raw: Mapping[str, JSON] = attrs.field(repr=False, eq=False, factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -304,6 +317,7 @@ class GlobalHit:
     distance: float
     file_id: str
     file_metadata: SearchedFile
+    raw: Mapping[str, JSON] = attrs.field(repr=False, eq=False, factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -342,11 +356,19 @@ class DeleteResult(Answer):
 
 @attrs.frozen(kw_only=True)
 class ResetResult:
-    """Hold what `reset_pipeline` did: the file_ids deleted, and an error for each that was not."""
+    """Hold what `reset_pipeline` did: the file_ids deleted, and an error for each that was not.
+
+    `answers` are the deletions as the service confirmed them, each with its `reply`.
+    """
 
     pipeline: str
-    deleted: tuple[str, ...] = ()
+    answers: tuple[DeleteResult, ...] = attrs.field(default=(), repr=False)
     failures: Mapping[str, KrixikError] = attrs.field(factory=dict)
+
+    @property
+    def deleted(self) -> tuple[str, ...]:
+        """Give the file_ids that were deleted."""
+        return tuple(answer.file_id for answer in self.answers)
 
 
 @attrs.frozen(kw_only=True)

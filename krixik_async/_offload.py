@@ -11,7 +11,6 @@ from typing import Protocol, TypeVar
 
 import anyio
 import anyio.lowlevel
-import anyio.to_process
 import anyio.to_thread
 
 T = TypeVar("T")
@@ -65,8 +64,9 @@ class ProcessOffload:
 
     async def __call__(self, function: Callable[..., T], /, *args: object) -> T:
         """Call it in a process."""
+        # Brings the subprocess machinery in, which clients have no use for.
+        from anyio.to_process import run_sync
+
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(self._workers)
-        return await anyio.to_process.run_sync(
-            function, *args, cancellable=True, limiter=self._limiter
-        )
+        return await run_sync(function, *args, cancellable=True, limiter=self._limiter)

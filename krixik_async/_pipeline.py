@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
-from typing import Any, Literal, TypedDict, Unpack, overload
+from collections.abc import AsyncIterable, Iterable, Iterator
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, overload
 
 from krixik_async import _description, _fetching, _sending, _validation
 from krixik_async._arguments import names_checked
+from krixik_async._config import BULK_IN_FLIGHT
 from krixik_async._errors import InvalidArgument
 from krixik_async._files import SaveTo
 from krixik_async._job import AnyJob, Job, as_completed, as_list, ref_of, wait_for, watch
@@ -17,10 +18,13 @@ from krixik_async._reply import JSON
 from krixik_async._results import WaitResult
 from krixik_async._searching import SearchableFiles
 from krixik_async._selectors import Tags
-from krixik_async._sending import GivenFile, LocalFile
+from krixik_async._sending import GivenFile, LocalFile, Modules
 from krixik_async._streaming import AsCompleted
 from krixik_async._waiting import OnUpdate, Poll, ReturnWhen
 from krixik_async._watching import Watch
+
+if TYPE_CHECKING:
+    from krixik_async._bulk import BulkStream, Files, OnError
 
 
 class FileOptions(TypedDict, total=False):
@@ -31,8 +35,8 @@ class FileOptions(TypedDict, total=False):
     symbolic_file_path: str | None
     file_tags: Tags | None
     file_description: str | None
-    modules: Mapping[str, Any] | None
-    expire_time: int
+    modules: Modules | None
+    expire_time: int | None
     verbose: bool
     local_save_directory: SaveTo | None
 
@@ -130,8 +134,8 @@ class Pipeline(SearchableFiles):
         symbolic_file_path: str | None = None,
         file_tags: Tags | None = None,
         file_description: str | None = None,
-        modules: Mapping[str, Any] | None = None,
-        expire_time: int = _validation.DEFAULT_EXPIRE_TIME_S,
+        modules: Modules | None = None,
+        expire_time: int | None = _validation.DEFAULT_EXPIRE_TIME_S,
         verbose: bool = True,
         local_save_directory: SaveTo | None = None,
         download_output: bool = True,
@@ -174,21 +178,73 @@ class Pipeline(SearchableFiles):
         _validation.check_bool("download_output", download)
         directory = _fetching.check_directory(save_to)
         shipment = await _sending.prepare(self._session, self._name, self._chain, given)
-        ref, request = await _sending.send(self._session, shipment)
-        job = Job(ref, self, request)
+        ref, request, reply = await _sending.send(self._session, shipment)
+        job = Job(ref, self, request, reply=reply)
         if not wait:
             return job
         await job
         if not download:
-            return job
+            return Job(ref, self, request, reply=reply, status_code=200)
         return await _fetching.fetch_output(self._session, self._name, job.file_id, directory)
 
-    async def test_input(self, *, local_file_path: str | os.PathLike[str]) -> None:
+    def process_many(
+        self,
+        files: Files,
+        *,
+        max_in_flight: int = BULK_IN_FLIGHT,
+        journal: str | os.PathLike[str] | None = None,
+        on_error: OnError = "collect",
+        symbolic_directory_path: str | None = None,
+        file_tags: Tags | None = None,
+        file_description: str | None = None,
+        modules: Modules | None = None,
+        expire_time: int = _validation.DEFAULT_EXPIRE_TIME_S,
+        local_save_directory: SaveTo | None = None,
+        download_output: bool | None = None,
+        poll: Poll | None = None,
+    ) -> BulkStream:
+        """Send many files and iterate over what becomes of each, while further ones are sent.
+
+        `files` is a folder, a glob pattern, or an iterable or async iterable of paths, `FileInput`s
+        or mappings with `process`'s arguments; those given here hold for inputs without their own.
+        At most `max_in_flight` are held, from being pulled to their outcome being taken. Outputs
+        are fetched if `local_save_directory` is given or `download_output` is true.
+        With `journal`, a path, each step is written down before it is taken: the same call again,
+        in any process or several, goes on where it stopped; what had ended comes out as `resumed`.
+
+        What befalls one input is its `BulkOutcome`; `on_error="raise"` raises the first failure.
+        AuthenticationError, ClientClosed, JournalError and what the iterable raises end it all.
+        """
+        from krixik_async._bulk import FileInput, process_many  # a database comes with it
+
+        return process_many(
+            self._session,
+            self._name,
+            self._chain,
+            files,
+            defaults=FileInput(
+                b"",
+                symbolic_directory_path=symbolic_directory_path,
+                file_tags=file_tags,
+                file_description=file_description,
+                modules=modules,
+                expire_time=expire_time,
+            ),
+            max_in_flight=max_in_flight,
+            journal=journal,
+            on_error=on_error,
+            save_to=local_save_directory,
+            download=download_output,
+            poll=poll,
+        )
+
+    async def test_input(self, *, local_file_path: LocalFile, file_name: str | None = None) -> None:
         """Check a file as `process` would, and send nothing.
 
+        Takes what `process` takes: a path, or bytes or a binary file object with a `file_name`.
         Raises InvalidArgument naming the first rule that the file breaks. Idempotent, cancel-safe.
         """
-        given = GivenFile(local_file_path=local_file_path)
+        given = GivenFile(local_file_path=local_file_path, file_name=file_name)
         await _sending.prepare(self._session, self._name, self._chain, given)
 
     # --- asking and waiting ------------------------------------------------------------------
@@ -273,9 +329,9 @@ class Pipeline(SearchableFiles):
         """Iterate over what happens to the jobs; arguments as `wait_until_complete`.
 
         Events are `ModuleDone`, `JobEnded`, `LookFailed`, `PaceChanged`, and at the time-out
-        `WatchTimedOut`. Modules of jobs that bulk looks look for are seen when the job has ended: pass a `poll` of
-        your own, or `bulk_look=False` to the client, to see them sooner. Leaving the iteration
-        early only stops the waiting.
+        `WatchTimedOut`. Modules of jobs that bulk looks look for are seen when the job has ended:
+        pass a `poll` of your own, or `bulk_look=False` to the client, to see them sooner. Leaving
+        the iteration early only stops the waiting.
         """
         return watch(self._session, self._refs(jobs), timeout=timeout, poll=poll)
 

@@ -30,10 +30,10 @@ from krixik_async._timing import Plan, Quantiles, Schedule, growing_interval
 # One look is worth a second of delay: of a minute's job with a spread of 25 % that makes about four
 # looks and three seconds of delay.
 DELAY_WORTH_S = 1.0
-# Until enough is known looks are also what is learned from, and worth this much of what they are
-# later. While nothing is known, the k-th look falls near worth / 8 * k**2 seconds: 13 looks at a
-# job of 20 s, the last 3 s apart.
-LEARNING = 0.25
+# While little is known a look is also what is learned from, and costs only this share of what it is
+# worth: rising, with the jobs known, to all of it. While nothing is known, the k-th look falls near
+# worth / 8 * k**2 seconds: 13 looks at a job of 20 s, the last 3 s apart.
+LEARNING, WELL_KNOWN = 0.25, 16
 # An exponential policy and its cap: full growth of 1.5 as the middle of the usual 1.25 to 2.
 FIRST_S, FACTOR, CAP_S = 0.5, 1.5, 30.0
 JITTER = 0.1
@@ -314,11 +314,9 @@ class _Adaptive(PollPolicy):
             # A law of its own in any case: holding its key the schedule would keep itself alive.
             tail = self.guards.tail
             guarded = law.with_tail(tail) if tail else Law(law.times, law.done, law.known)
-            schedule = (
-                Quantiles.best(guarded, LEARNING * self.delay_worth)
-                if law.known < ENOUGH_JOBS
-                else Plan(guarded, self.delay_worth)
-            )
+            worth = self.delay_worth * max(LEARNING, min(1.0, law.known / WELL_KNOWN))
+            make = Quantiles.best if law.known < ENOUGH_JOBS else Plan
+            schedule = make(guarded, worth)
             self._schedules[law] = schedule
         return schedule
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -19,10 +20,16 @@ class Reply:
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     body: bytes = attrs.field(default=b"", repr=False)
 
+    @property
+    def request_id(self) -> str | None:
+        """Give the id that the service gave this call, or None if it gave none."""
+        request_id = (self.json_object() or {}).get("request_id")
+        return request_id if isinstance(request_id, str) else None
+
     def json(self) -> JSON:
         """Parse the body. Raises ValueError if it is not JSON in UTF-8."""
         try:
-            parsed: JSON = json.loads(self.body.decode("utf-8-sig"))
+            parsed: JSON = json.loads(self.body.removeprefix(codecs.BOM_UTF8).decode())
         except RecursionError as error:
             raise ValueError("JSON nested too deeply") from error
         return parsed

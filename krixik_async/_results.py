@@ -170,7 +170,7 @@ def fate(outcome: JobOutcome) -> KrixikError:
     error: JobError
     if outcome.state == "failed":
         module = outcome.failure_module or "a module the service does not name"
-        error = ProcessFailed(f"{about} failed at {module}")
+        error = ProcessFailed(f"{about} failed at {module}{_reason(outcome)}")
         error.failure_module = outcome.failure_module
     elif outcome.vanished:
         says = f" ({outcome.error})" if outcome.error else ""
@@ -181,8 +181,15 @@ def fate(outcome: JobOutcome) -> KrixikError:
         error = WaitTimeout(
             f"{about} had not ended in time. It goes on: wait again with the `job` of this error"
         )
+    error.reply = outcome.reply
     error.fill(
         request_id=outcome.request_id, file_id=outcome.file_id, pipeline=outcome.job.pipeline
     )
     error.job, error.outcome = outcome.job, outcome
     return error
+
+
+def _reason(outcome: JobOutcome) -> str:
+    status = outcome.last_status
+    failure = None if status is None else status.failure_status
+    return f": {failure.message}" if failure is not None and failure.message else ""

@@ -139,6 +139,7 @@ def _in_one_row(found: SemanticSearchResult) -> GlobalSearchResult:
                 distance=hit.distance,
                 file_id=item.file_id,
                 file_metadata=item.file_metadata,
+                raw=hit.raw,
             )
             for hit, item in pairs
         ),

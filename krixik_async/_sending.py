@@ -8,28 +8,42 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, TypeGuard
+from typing import BinaryIO, Protocol, TypeAlias, TypedDict, TypeGuard
 
 import attrs
 
 from krixik_async import _catalogue, _conversion, _validation
+from krixik_async._contents import content_check
 from krixik_async._errors import InvalidArgument, InvalidArgumentType, KrixikError
 from krixik_async._models import JobRef
 from krixik_async._offload import Offload
+from krixik_async._reply import Reply
 from krixik_async._session import Session
+from krixik_async._sources import BytesSource, FileSource, PathSource, UploadSource
 from krixik_async._submit import (
     AskTicket,
     Exchange,
     LookUp,
+    RecordedTicket,
     SendForm,
     Step,
     StepResult,
     Submitted,
+    resume,
     submit,
 )
-from krixik_async._transport import BytesSource, FileSource, PathSource, UploadSource
-from krixik_async._wire import Submit, read_ticket
+from krixik_async._wire import Submit, Ticket, read_ticket
 
+
+class ModuleOptions(TypedDict, total=False):
+    """Hold what may be chosen of one module; what is left out is the module's default."""
+
+    model: str
+    params: Mapping[str, object]
+
+
+# By module name, or by label ("module_1"). A plain dict of dicts will do as well.
+Modules: TypeAlias = Mapping[str, ModuleOptions | Mapping[str, object]]
 LocalFile: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 
 
@@ -43,8 +57,8 @@ class GivenFile:
     symbolic_file_path: str | None = None
     file_tags: Sequence[Mapping[str, str]] | None = None
     file_description: str | None = None
-    modules: Mapping[str, Any] | None = None
-    expire_time: int = _validation.DEFAULT_EXPIRE_TIME_S
+    modules: Modules | None = None
+    expire_time: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -59,6 +73,29 @@ class Shipment:
     fresh_name: Callable[[], str] | None
 
 
+class Notes(Protocol):
+    """Be told of each step of an exchange that may leave something behind, before it is taken.
+
+    Raising in here keeps the step from being taken and ends the exchange.
+    """
+
+    async def asking(self, request: Submit) -> None:
+        """Note that a ticket is about to be asked for."""
+
+    async def ticketed(self, ticket: Ticket, request: Submit) -> None:
+        """Note that the form is about to be sent with this ticket."""
+
+
+class NoNotes:
+    """Keep no notes: for what is not to be taken up by another process."""
+
+    async def asking(self, request: Submit) -> None:
+        """Do nothing."""
+
+    async def ticketed(self, ticket: Ticket, request: Submit) -> None:
+        """Do nothing."""
+
+
 async def prepare(
     session: Session, pipeline: str, chain: Sequence[str], given: GivenFile
 ) -> Shipment:
@@ -71,7 +108,9 @@ async def prepare(
     tags = () if given.file_tags is None else _validation.check_tags(given.file_tags)
     description = given.file_description
     description = "" if description is None else _validation.check_description(description)
-    seconds = _validation.check_expire_time(given.expire_time)
+    seconds = _validation.DEFAULT_EXPIRE_TIME_S
+    if given.expire_time is not None:
+        seconds = _validation.check_expire_time(given.expire_time)
     source, local_name, what = _source(given.local_file_path, name)
     extension = _validation.check_extension(local_name, chain)
     if name is not None:
@@ -176,7 +215,7 @@ async def _check_content(
     try:
         size = await source.size(offload)
         _validation.check_size(size, chain, what=what)
-        check = _content_check(chain, what)
+        check = content_check(chain, what)
         # Read even where nothing is checked: that it can be read is found out before it is sent.
         async with aclosing(source.chunks(offload)) as pieces:
             async for piece in pieces:
@@ -197,18 +236,6 @@ def _unreadable(what: str, error: OSError | ValueError) -> InvalidArgument:
     return InvalidArgument(f"{what} cannot be read: {reason}")
 
 
-def _content_check(
-    chain: Sequence[str], what: str
-) -> _validation.TextCheck | _validation.JsonCheck | None:
-    match _catalogue.input_format(chain):
-        case "text":
-            return _validation.TextCheck(what)
-        case "json":
-            return _validation.JsonCheck(what)
-        case _:
-            return None
-
-
 def _name_maker(extension: str, rng: random.Random) -> Callable[[], str]:
     def make() -> str:
         letters = "".join(rng.choices(string.ascii_lowercase, k=10))
@@ -217,15 +244,32 @@ def _name_maker(extension: str, rng: random.Random) -> Callable[[], str]:
     return make
 
 
-async def send(session: Session, shipment: Shipment) -> tuple[JobRef, Submit]:
-    """Send it; give the job and the request as it was stored. See `_submit` for what can happen."""
-    exchange = submit(
-        shipment.request,
-        now=session.clock.now,
-        what=shipment.what,
-        fresh_name=shipment.fresh_name,
-    )
-    done = await _drive(exchange, session, shipment)
+async def send(
+    session: Session,
+    shipment: Shipment,
+    *,
+    notes: Notes | None = None,
+    recorded: RecordedTicket | None = None,
+    perhaps_asked: bool = False,
+) -> tuple[JobRef, Submit, Reply | None]:
+    """Send it; give the job, the request as it was stored, and what the service said to it.
+
+    See `_submit` for what can happen. `notes` is told of each step beforehand; `recorded` and
+    `perhaps_asked` take up an exchange that another process did not live to end; of the former
+    there is no raw answer any more.
+    """
+    now, what, fresh_name = session.clock.now, shipment.what, shipment.fresh_name
+    if recorded is None:
+        exchange = submit(
+            shipment.request,
+            now=now,
+            what=what,
+            fresh_name=fresh_name,
+            perhaps_asked=perhaps_asked,
+        )
+    else:
+        exchange = resume(shipment.request, recorded, now=now, what=what, fresh_name=fresh_name)
+    done = await _Driver(session, shipment, notes or NoNotes(), shipment.request).drive(exchange)
     asked = session.clock.wall() - (session.clock.now() - done.asked_at)
     ref = JobRef(
         request_id=done.ticket.request_id,
@@ -236,42 +280,60 @@ async def send(session: Session, shipment: Shipment) -> tuple[JobRef, Submit]:
         module_count=len(done.request.pipeline_ordered_modules),
         size_bytes=shipment.size_bytes,
     )
-    return ref, done.request
+    return ref, done.request, done.ticket.reply if isinstance(done.ticket, Ticket) else None
 
 
-async def _drive(exchange: Exchange, session: Session, shipment: Shipment) -> Submitted:
-    result: StepResult = None
-    error: KrixikError | None = None
-    try:
-        while True:
-            try:
-                step = exchange.send(result) if error is None else exchange.throw(error)
-            except StopIteration as end:
-                done: Submitted = end.value
-                return done
-            result, error = None, None
-            try:
-                result = await _act(step, session, shipment)
-            except KrixikError as raised:
-                error = raised
-    finally:
-        exchange.close()
+@attrs.define(eq=False)
+class _Driver:
+    """Carry out an exchange's steps; `asked` is the last request for a ticket."""
 
+    session: Session
+    shipment: Shipment
+    notes: Notes
+    asked: Submit
 
-async def _act(step: Step, session: Session, shipment: Shipment) -> StepResult:
-    match step:
-        case AskTicket(request):
-            return await session.transport.call(request, read_ticket)
-        case SendForm(ticket):
-            await session.transport.upload(ticket, shipment.source, file_name=shipment.upload_name)
-        case LookUp(request):
-            return await session.status(
-                JobRef(
-                    request_id=request.process_id,
-                    pipeline=request.pipeline,
-                    module_count=len(shipment.request.pipeline_ordered_modules),
+    async def drive(self, exchange: Exchange) -> Submitted:
+        result: StepResult = None
+        error: KrixikError | None = None
+        try:
+            while True:
+                try:
+                    step = exchange.send(result) if error is None else exchange.throw(error)
+                except StopIteration as end:
+                    done: Submitted = end.value
+                    return done
+                result, error = None, None
+                await self._note(step)
+                try:
+                    result = await self._act(step)
+                except KrixikError as raised:
+                    error = raised
+        finally:
+            exchange.close()
+
+    async def _note(self, step: Step) -> None:
+        if isinstance(step, AskTicket):
+            self.asked = step.request
+            await self.notes.asking(step.request)
+        elif isinstance(step, SendForm):
+            await self.notes.ticketed(step.ticket, self.asked)
+
+    async def _act(self, step: Step) -> StepResult:
+        match step:
+            case AskTicket(request):
+                return await self.session.transport.call(request, read_ticket)
+            case SendForm(ticket):
+                await self.session.transport.upload(
+                    ticket, self.shipment.source, file_name=self.shipment.upload_name
                 )
-            )
-        case _:
-            await session.clock.sleep(step.seconds)
-    return None
+            case LookUp(request):
+                return await self.session.status(
+                    JobRef(
+                        request_id=request.process_id,
+                        pipeline=request.pipeline,
+                        module_count=len(self.shipment.request.pipeline_ordered_modules),
+                    )
+                )
+            case _:
+                await self.session.clock.sleep(step.seconds)
+        return None

@@ -9,17 +9,26 @@ import attrs
 
 from krixik_async._asking import ServiceAsker, ask_status
 from krixik_async._clock import Clock, LoopClock
-from krixik_async._config import Config
+from krixik_async._config import Config, Options
 from krixik_async._durations import Durations
 from krixik_async._models import JobRef, ProcessStatus
 from krixik_async._offload import Offload, ThreadOffload
 from krixik_async._polling import Scheduler
 from krixik_async._tasks import TaskSet
-from krixik_async._transport import Transport, TransportSettings
 from krixik_async._waiting import Waiter
 
 if TYPE_CHECKING:
     import httpx
+
+    from krixik_async._transport import Transport, TransportSettings
+
+
+def transport_settings(config: Config) -> TransportSettings:
+    """Give what the transport needs to know of a client's settings."""
+    from krixik_async._transport import TransportSettings
+
+    names = [field.name for field in attrs.fields(TransportSettings)]
+    return TransportSettings(**{name: getattr(config, name) for name in names})
 
 
 @attrs.frozen(eq=False)
@@ -32,6 +41,20 @@ class Session:
     clock: Clock
     offload: Offload
     rng: random.Random
+    config: Config = attrs.field(repr=False)
+
+    def with_options(self, options: Options) -> Session:
+        """Give one that shares everything with this and sends by other settings.
+
+        Raises InvalidArgument, InvalidArgumentType for a value out of range.
+        """
+        config = attrs.evolve(self.config, **options)
+        transport = self.transport.with_settings(transport_settings(config))
+        return attrs.evolve(self, transport=transport, config=config)
+
+    def shares_with(self, other: Session) -> bool:
+        """Tell whether both are of one client."""
+        return self.tasks is other.tasks
 
     @property
     def waiter(self) -> Waiter:
@@ -60,15 +83,16 @@ def open_session(
     http_transport: httpx.AsyncBaseTransport | None,
 ) -> Session:
     """Put a client's resources together; no I/O, and no running loop needed."""
+    # Here and not above: httpx comes with it, which is a third of all that is imported.
+    from krixik_async._transport import Transport
+
     clock = LoopClock() if clock is None else clock
     offload = ThreadOffload() if offload is None else offload
     # Seeded by the system: retries of many processes must not march in step.
     rng = random.Random() if rng is None else rng
     tasks = TaskSet()
-    of_transport = {field.name for field in attrs.fields(TransportSettings)}
-    settings = attrs.asdict(config, filter=lambda field, _: field.name in of_transport)
     transport = Transport(
-        TransportSettings(**settings),
+        transport_settings(config),
         clock=clock,
         offload=offload,
         rng=rng,
@@ -85,4 +109,4 @@ def open_session(
         max_looks=config.max_in_flight,
         bulk_look=config.bulk_look,
     )
-    return Session(transport, scheduler, tasks, clock, offload, rng)
+    return Session(transport, scheduler, tasks, clock, offload, rng, config)

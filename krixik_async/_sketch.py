@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Self
 
 import attrs
@@ -29,11 +30,13 @@ KEPT = 0.995
 SHORTEST_S, LONGEST_S = 1e-3, 1e8
 # In an interval that durations were never seen in before they are taken to lie evenly; that belief
 # weighs as much as this many jobs.
-EVEN_JOBS = 0.5
-# Of an interval that begins at 0 no more than the upper two octaves decide which bins are needed.
-OPEN = 4.0
-# A bin with less than this share of all is given up where room is needed.
-NEGLIGIBLE = 2e-3
+EVEN_JOBS = 0.8
+# Of an interval that begins at 0 no more than the upper two thirds decide which bins are needed.
+OPEN = 3.0
+# Where room is needed this share of the shortest and of the longest durations is given up, that is
+# counted at the edge: of the short ones more, for they cost little, and many are only made up of
+# intervals that begin at 0.
+GIVEN_UP = (0.03, 0.002)
 # What is out of reach is counted at the edge as long as it is less than this share of all.
 OUTLYING = 0.1
 # Until it is known better, the standard deviation of log2(duration) is taken to be about this,
@@ -42,6 +45,8 @@ PRIOR_SPREAD, PRIOR_JOBS = 0.5, 1.0
 # B. W. Silverman, "Density estimation" (1986), section 3.4.2, equation 3.31.
 SILVERMAN = 0.9
 BANDWIDTHS = 3.0
+# Half of the jobs, even if rounding has made it a little less.
+HALF = 0.499
 
 
 @attrs.define(eq=False)
@@ -116,8 +121,8 @@ class Sketch:
         while True:
             scale = FINEST // self.per_octave
             need_first, need_last = first // scale, last // scale
-            held = [self.low + i for i, c in enumerate(self.counts) if c > NEGLIGIBLE * total]
-            low, high = min([need_first, *held]), max([need_last, *held])
+            held = self._held(total) if total else (need_first, need_last)
+            low, high = min(need_first, held[0]), max(need_last, held[1])
             if high - low < BINS:
                 if not self.low <= low <= high < self.low + BINS:
                     self._move(low - (BINS - 1 - high + low) // 2)
@@ -129,6 +134,13 @@ class Sketch:
             else:
                 self._move(need_first if need_first < self.low else need_last - BINS + 1)
                 return
+
+    def _held(self, total: float) -> tuple[int, int]:
+        """Give the outermost of the bins that hold more than can be given up."""
+        inside = [*accumulate(self.counts)]
+        low = bisect_right(inside, GIVEN_UP[0] * total)
+        high = bisect_left(inside, (1.0 - GIVEN_UP[1]) * total)
+        return self.low + low, self.low + high
 
     def _move(self, low: int) -> None:
         counts = array("f", bytes(4 * BINS))
@@ -218,10 +230,10 @@ def _bandwidth(held: Sequence[tuple[int, float]], step: int, weight: float) -> f
 def _shortest_half(held: Sequence[tuple[int, float]], step: int) -> int:
     shortest, inside, last = held[-1][0] + step - held[0][0], 0.0, 0
     for i, share in held:
-        while inside < 0.5 and last < len(held):
+        while inside < HALF and last < len(held):
             inside += held[last][1]
             last += 1
-        if inside < 0.5:
+        if inside < HALF:
             break
         shortest = min(shortest, held[last - 1][0] + step - i)
         inside -= share

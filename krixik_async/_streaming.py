@@ -85,7 +85,7 @@ class _Intake:
                 self._add([self._read(job)])
 
     def start(self, source: AsyncIterable[object]) -> None:
-        """Take in what comes, in a task of its own: cancelling a step of the source would end it."""
+        """Take in what comes, in a task of its own: cancelling a source's step would end it."""
 
         async def run() -> None:
             jobs = aiter(source)

@@ -12,6 +12,9 @@ so a lost ticket cannot be looked up):
   means it arrived; all false is told apart from "never arrived" by outliving the ticket; not found
   means it did not, and a new ticket is asked for. The form is only repeated on the same ticket
   where the body demonstrably did not get through.
+
+An exchange that its process did not live to end is taken up by `resume`, from the ids that were
+written down before its upload began: it starts with that look-up.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from krixik_async._errors import (
     UploadRejected,
 )
 from krixik_async._models import ProcessStatus
+from krixik_async._reply import Reply
 from krixik_async._wire import PIPELINE_MISMATCH, SAME_NAME_OTHER_CHAIN, GetStatus, Submit, Ticket
 
 # How long a ticket without an upload is on record, and how much later it is surely gone.
@@ -44,6 +48,8 @@ TICKET_GONE_S = 75.0
 LAG_S = 15.0
 # How long after a lost try "taken" may still be our own lost ticket.
 NAME_HELD_S = 90.0
+# What two machines' clocks may differ by, where a journal is carried from one to the other.
+CLOCKS_DIFFER_S = 300.0
 TRIES = 4
 LOOK_EVERY_S = 2.0
 ASK_AGAIN_S = 5.0
@@ -77,6 +83,18 @@ class Pause:
     seconds: float
 
 
+@attrs.frozen(kw_only=True)
+class RecordedTicket:
+    """Hold what was written down of a ticket before its upload began.
+
+    `age_s` is its age by the wall clock when it is taken up again.
+    """
+
+    request_id: str
+    file_id: str
+    age_s: float
+
+
 Step: TypeAlias = AskTicket | SendForm | LookUp | Pause
 StepResult: TypeAlias = Ticket | ProcessStatus | None
 Exchange: TypeAlias = Generator[Step, StepResult, "Submitted"]
@@ -86,7 +104,7 @@ Exchange: TypeAlias = Generator[Step, StepResult, "Submitted"]
 class Submitted:
     """Hold the end of the exchange: the file is stored, under this name, with this ticket."""
 
-    ticket: Ticket
+    ticket: Ticket | RecordedTicket
     request: Submit
     asked_at: float
 
@@ -124,28 +142,82 @@ def submit(
     now: Callable[[], float],
     what: str,
     fresh_name: Callable[[], str] | None = None,
+    perhaps_asked: bool = False,
 ) -> Exchange:
     """Send one file and return `Submitted` once the service has confirmed that it is stored.
 
     `fresh_name` makes another name where the file's name is ours to choose; `what` names the file
-    in errors; `now` gives monotonic seconds. Raises what the service refused, SubmitUncertain
-    where a lost answer could not be cleared up, and the last transport error after 4 tickets.
-    Errors after a ticket carry its ids.
+    in errors; `now` gives monotonic seconds. `perhaps_asked` tells that a process which is no more
+    may have asked for a ticket under this name just now. Raises what the service refused,
+    SubmitUncertain where a lost answer could not be cleared up, and the last transport error after
+    4 tickets. Errors after a ticket carry its ids.
     """
     attempt = _Attempt(request, fresh_name, now, what)
+    if perhaps_asked:
+        attempt.lost_at = now()
+    return (yield from _until_stored(attempt))
+
+
+def resume(
+    request: Submit,
+    recorded: RecordedTicket,
+    *,
+    now: Callable[[], float],
+    what: str,
+    fresh_name: Callable[[], str] | None = None,
+) -> Exchange:
+    """Take up an exchange whose ticket was recorded and whose process did not live to end it.
+
+    Arguments, result and errors as `submit`; `request` is the one that the ticket was given for,
+    with a name that may be asked for again. Ages count from now on, not from the ticket: that only
+    makes it wait longer, and no clock of another machine can hasten a verdict. Where the record is
+    gone but lived long enough to have been processed and to have expired, SubmitUncertain says so.
+    """
+    attempt = _Attempt(request, fresh_name, now, what, tickets=1)
+    begun = now()
+    try:
+        stored = yield from _settle(attempt, recorded, begun)
+        if not stored:
+            # The name may be a fresh one by now; the question is about the old one.
+            asked = attrs.evolve(attempt, request=request)
+            _refuse_to_guess(asked, recorded.age_s + now() - begun)
+    except KrixikError as error:
+        _fill(error, attempt, recorded)
+        raise
+    if stored:
+        return Submitted(ticket=recorded, request=attempt.request, asked_at=begun - recorded.age_s)
+    return (yield from _until_stored(attempt))
+
+
+def _until_stored(attempt: _Attempt) -> Exchange:
     while True:
         ticket, asked_at = yield from _ticket(attempt)
         try:
             stored = yield from _upload(attempt, ticket, asked_at)
         except KrixikError as error:
-            error.fill(
-                request_id=ticket.request_id,
-                file_id=ticket.file_id,
-                pipeline=attempt.request.pipeline,
-            )
+            _fill(error, attempt, ticket)
             raise
         if stored:
             return Submitted(ticket=ticket, request=attempt.request, asked_at=asked_at)
+
+
+def _fill(error: KrixikError, attempt: _Attempt, ticket: Ticket | RecordedTicket) -> None:
+    error.fill(
+        request_id=ticket.request_id,
+        file_id=ticket.file_id,
+        pipeline=attempt.request.pipeline,
+    )
+
+
+def _refuse_to_guess(attempt: _Attempt, age_s: float) -> None:
+    """Raise where "not found" may also mean: taken, processed, and expired since."""
+    if -CLOCKS_DIFFER_S <= age_s < attempt.request.expire_time - CLOCKS_DIFFER_S:
+        return
+    raise _uncertain(
+        attempt,
+        f"its record, {age_s:.0f} s old by this machine's clock, is gone: it was never uploaded, "
+        "or was processed and has expired",
+    )
 
 
 def _ticket(attempt: _Attempt) -> Generator[Step, StepResult, tuple[Ticket, float]]:
@@ -225,7 +297,7 @@ def _upload(
 
 
 def _settle(
-    attempt: _Attempt, ticket: Ticket, asked_at: float
+    attempt: _Attempt, ticket: Ticket | RecordedTicket, asked_at: float
 ) -> Generator[Step, StepResult, bool]:
     """Find out whether an unanswered upload arrived: True or False, from the service's records.
 
@@ -246,11 +318,13 @@ def _settle(
                     raise _never_arrived(attempt) from missing
                 return (yield from _start_over(attempt))
         except AuthenticationError as error:
-            raise _uncertain(attempt, "the api key was rejected meanwhile") from error
+            raise _uncertain(attempt, "the api key was rejected meanwhile", error.reply) from error
         except (TransportError, ServiceError) as error:
             absent = 0
             if age >= NAME_HELD_S:
-                raise _uncertain(attempt, f"asking failed for {age:.0f} s ({error})") from error
+                raise _uncertain(
+                    attempt, f"asking failed for {age:.0f} s ({error})", error.reply
+                ) from error
         else:
             assert isinstance(status, ProcessStatus)
             absent = 0
@@ -259,12 +333,13 @@ def _settle(
         yield Pause(LOOK_EVERY_S)
 
 
-def _uncertain(attempt: _Attempt, why: str) -> SubmitUncertain:
+def _uncertain(attempt: _Attempt, why: str, reply: Reply | None = None) -> SubmitUncertain:
     path = f"{attempt.request.symbolic_directory_path.rstrip('/')}/{attempt.request.file_name}"
     return SubmitUncertain(
         f"it cannot be told whether {attempt.what} was taken: the upload's answer was lost, and "
         f"{why}. Ask process_status for the request_id of this error, or look for {path!r} with "
-        "list(symbolic_file_paths=[...]), before you send it again"
+        "list(symbolic_file_paths=[...]), before you send it again",
+        reply=reply,
     )
 
 

@@ -51,7 +51,7 @@ def growing_interval(elapsed_s: float, scale: float) -> float:
     falls near (scale / 2) k**2. Doubling would be right only if delay were valued relative to the
     duration; its mean delay is 44 % of that.
     """
-    return max(scale / 2.0, math.sqrt(2.0 * scale * elapsed_s))
+    return max(scale / 2.0, math.sqrt(2.0 * scale * max(0.0, elapsed_s)))
 
 
 def urgency(law: Law | None, *, age_s: float, since_look_s: float) -> float:
@@ -205,13 +205,12 @@ class Plan:
         if i + 1 >= len(self.law.times):
             return None
         # The best next look moves one way only as a job ages, so between two points of the grid it
-        # is one point's or the other's.
-        one, other = self._next[i], self._next[i + 1]
-        at = self.law.share(after_s)
-        times, lines = self.law.times, self._lines
-        return times[
-            one if lines[one] - times[one] * at <= lines[other] - times[other] * at else other
-        ]
+        # is one of those between theirs.
+        between = range(self._next[i], self._next[i + 1] + 1)
+        if len(between) == 1:
+            return self.law.times[between[0]]
+        at, times, lines = self.law.share(after_s), self.law.times, self._lines
+        return times[min(between, key=lambda j: lines[j] - times[j] * at)]
 
 
 def _hidden(

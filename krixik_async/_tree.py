@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
+from krixik_async._errors import MissingExtra
 from krixik_async._models import Answer
 from krixik_async._reply import JSON
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 # Folders carry a leading "/", so that a folder and a file of one name stay two.
 Branches: TypeAlias = dict[str, "Branches"]
@@ -31,6 +35,30 @@ class Tree(Answer):
         shape = super().to_dict()
         items = shape.pop("items", None)
         return {"status_code": shape.pop("status_code"), "items": items, **shape}
+
+    def draw(self, *, console: Console | None = None) -> None:
+        """Print the tree with rich, in colour where the terminal has it.
+
+        Without a `console` of yours it goes to standard output. Raises MissingExtra without
+        `pip install "krixik-async[cli]"`; `render()` needs nothing.
+        """
+        try:
+            from rich.console import Console
+            from rich.text import Text
+            from rich.tree import Tree as Drawing
+        except ModuleNotFoundError as error:
+            raise MissingExtra(
+                'drawing a tree needs rich: pip install "krixik-async[cli]", or print what '
+                "render() gives"
+            ) from error
+        # Text, and not str: names are data, not markup.
+        drawing = Drawing(Text("/", style="bold blue"), guide_style="dim")
+        waiting = [(drawing, name, inside) for name, inside in _grow(self.items).items()]
+        for branch, name, inside in waiting:
+            style = "bold blue" if name.startswith("/") else ""
+            grown = branch.add(Text(name, style=style))
+            waiting += [(grown, *entry) for entry in inside.items()]
+        (Console() if console is None else console).print(drawing)
 
     def render(self) -> str:
         """Draw the tree: "/" first, then a line a folder ("/name") or file, in order of `items`."""

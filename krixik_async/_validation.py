@@ -1,4 +1,4 @@
-"""The rules for what a file may be called, carry and contain, checked before anything is sent.
+"""The rules for what a file may be called and carry, and its size, checked before it is sent.
 
 Each message says what was given, what is allowed and what to do. The limits are the official
 client's (1.1.19, read 2026-11); where that client lets through what the service cannot keep apart
@@ -7,7 +7,6 @@ later (wildcards in stored names, a trailing newline, anything after the first d
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -38,8 +37,6 @@ SIZE_BYTES: Mapping[Format, tuple[int, int]] = {
     "db": (2, 3 * _MIB + 1),
 }
 SUMMARIZE_BYTES = _MIB // 4
-MIN_WORDS = 6
-MAX_LINES = 100_000
 TO_CONVERT = (".pdf", ".docx", ".pptx")
 
 _NAME = re.compile(r"[a-zA-Z0-9 _,.\-]+")
@@ -248,113 +245,3 @@ def check_size(size: int, chain: Sequence[str], *, what: str) -> None:
         raise InvalidArgument(
             f"{what} has {size} bytes but {chain[0]!r} takes at most {high}: split it into parts"
         )
-
-
-class TextCheck:
-    """Check a text piece by piece: UTF-8, at least 6 words, at most 100,000 lines.
-
-    A line ends with a line feed, a carriage return or both, the last one with the text.
-    """
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._rest = b""
-        self._words = 0
-        self._line_ends = 0
-        self._last = ""
-
-    def feed(self, piece: bytes) -> None:
-        """Take the next bytes. Raises InvalidArgument at the first that are not UTF-8."""
-        whole = self._rest + piece
-        try:
-            text, self._rest = whole.decode("utf-8"), b""
-        except UnicodeDecodeError as error:
-            # A character may be cut by the end of the piece; anything earlier is wrong.
-            if error.start < len(whole) - 3:
-                self._refuse_encoding()
-            text, self._rest = whole[: error.start].decode("utf-8"), whole[error.start :]
-        self._count(text)
-
-    def finish(self) -> None:
-        """Raise InvalidArgument if the text as a whole breaks a rule."""
-        if self._rest:
-            self._refuse_encoding()
-        if self._words < MIN_WORDS:
-            raise InvalidArgument(
-                f"{self._what} has {self._words} word(s) but must have at least {MIN_WORDS}"
-            )
-        lines = self._line_ends + (self._last not in "\r\n")
-        if lines > MAX_LINES:
-            raise InvalidArgument(
-                f"{self._what} has {lines} lines but at most {MAX_LINES} are allowed: "
-                "split it into parts"
-            )
-
-    def _count(self, text: str) -> None:
-        if not text:
-            return
-        self._words += len(text.split()) - _joins_words(self._last, text[0])
-        self._line_ends += text.count("\n") + text.count("\r") - text.count("\r\n")
-        self._line_ends -= self._last == "\r" and text[0] == "\n"
-        self._last = text[-1]
-
-    def _refuse_encoding(self) -> None:
-        raise InvalidArgument(
-            f"{self._what} is not UTF-8 text: save it with that encoding and send it again"
-        )
-
-
-def _joins_words(last: str, first: str) -> bool:
-    """Tell whether a word goes on from one piece, which ends in `last`, to the next."""
-    return last != "" and not last.isspace() and not first.isspace()
-
-
-class JsonCheck:
-    """Check a JSON input as a whole: a list of dicts, each with a text under the module's key.
-
-    At most 1,000,000 entries; keys of at most 255 characters; each text, also under other keys,
-    of 1 to 255 words separated by white space.
-    """
-
-    MAX_ENTRIES = 1_000_000
-    MAX_WORDS = 255
-    MAX_KEY = 255
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._pieces: list[bytes] = []
-
-    def feed(self, piece: bytes) -> None:
-        """Take the next bytes (3 MiB in all at most: the size was checked before)."""
-        self._pieces.append(piece)
-
-    def finish(self) -> None:
-        """Raise InvalidArgument naming the first entry that breaks a rule."""
-        try:
-            entries = json.loads(b"".join(self._pieces).decode("utf-8"))
-        except (ValueError, RecursionError):
-            raise InvalidArgument(f"{self._what} is not JSON in UTF-8") from None
-        if not isinstance(entries, list) or not 1 <= len(entries) <= self.MAX_ENTRIES:
-            raise InvalidArgument(
-                f"{self._what} must be a JSON list of 1 to {self.MAX_ENTRIES} objects, such as "
-                '[{"snippet": "some text", "line_numbers": [1]}]'
-            )
-        for position, entry in enumerate(entries):
-            if not isinstance(entry, dict) or not isinstance(entry.get("snippet"), str):
-                raise InvalidArgument(
-                    f"{self._what}: entry {position} must be an object with a text under 'snippet'"
-                )
-            for key, text in entry.items():
-                self._check_text(position, key, text)
-
-    def _check_text(self, position: int, key: str, text: object) -> None:
-        if len(key) > self.MAX_KEY:
-            raise InvalidArgument(
-                f"{self._what}: entry {position} has a key of {len(key)} characters but at most "
-                f"{self.MAX_KEY} are allowed"
-            )
-        if isinstance(text, str) and not 1 <= len(text.split()) <= self.MAX_WORDS:
-            raise InvalidArgument(
-                f"{self._what}: entry {position} has {len(text.split())} words under {key[:50]!r} "
-                f"but must have 1 to {self.MAX_WORDS}: split it over several entries"
-            )

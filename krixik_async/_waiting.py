@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import attrs
+from tenacity import RetryCallState
 
 from krixik_async._clock import Clock
 from krixik_async._errors import AuthenticationError, InvalidArgument, InvalidArgumentType
@@ -24,7 +25,8 @@ from krixik_async._validation import kind_of
 
 ReturnWhen: TypeAlias = Literal["all", "first", "first_failure"]
 OnUpdate: TypeAlias = Callable[[JobOutcome], object] | Callable[[JobOutcome], Awaitable[object]]
-Poll: TypeAlias = Callable[[Any], float]
+# As every tenacity `wait_*` object is.
+Poll: TypeAlias = Callable[[RetryCallState], float]
 
 # How often a display is brought up to date while nothing happens.
 SHOW_EVERY_S = 0.5
@@ -68,8 +70,8 @@ def check_poll(poll: object) -> Schedule:
         return Schedule(PollPolicy.adaptive(), bulk_look=True)
     if isinstance(poll, type) or not callable(poll):
         raise InvalidArgumentType(
-            f"poll is {poll!r} but must be a PollPolicy, such as PollPolicy.fixed(3), or a tenacity "
-            "wait strategy, such as tenacity.wait_fixed(3)"
+            f"poll is {poll!r} but must be a PollPolicy, such as PollPolicy.fixed(3), or a "
+            "tenacity wait strategy, such as tenacity.wait_fixed(3)"
         )
     return Schedule(poll, bulk_look=isinstance(poll, type(PollPolicy.adaptive())))
 

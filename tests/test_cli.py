@@ -75,6 +75,7 @@ def test_without_a_key_one_is_made_up_and_shown_on_stderr(
         (["--min-module-seconds", "-1"], "min_module_seconds is -1.0"),
         (["--min-module-seconds", "x"], "'x' is not a valid float"),
         (["--port", "65536"], "65536 is not in the range"),
+        (["--simulate", "ocr,captoin"], "simulate names 'captoin', which is no module. Did you"),
         (["--nothing"], "No such option"),
     ],
 )

@@ -97,7 +97,7 @@ def test_a_client_is_made_outside_any_loop_and_without_a_word() -> None:
 
 def test_the_key_is_in_no_repr() -> None:
     krixik = Krixik(api_key=KEY, api_url=URL)
-    assert KEY not in f"{krixik!r} {krixik._config!r} {krixik._opened!r}"
+    assert KEY not in f"{krixik!r} {krixik._opened.config!r} {krixik._opened!r}"
 
 
 async def test_nothing_is_sent_before_the_first_call(w: World) -> None:
@@ -191,7 +191,7 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def credentials(krixik: Krixik) -> tuple[str, str]:
-    return krixik._config.api_key, krixik._config.api_url
+    return krixik._opened.config.api_key, krixik._opened.config.api_url
 
 
 def test_the_environment_gives_key_and_url(empty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +225,7 @@ def test_the_environment_can_be_handed_in(empty: Path) -> None:
     krixik = Krixik.from_env(
         environ={"KRIXIK_API_KEY": "k"}, dotenv_path=empty / "other.env", max_in_flight=7
     )
-    assert (credentials(krixik), krixik._config.max_in_flight) == (("k", URL), 7)
+    assert (credentials(krixik), krixik._opened.config.max_in_flight) == (("k", URL), 7)
 
 
 def test_what_is_found_nowhere_is_named(empty: Path) -> None:
@@ -304,6 +304,8 @@ async def test_a_second_opener_of_a_folder_is_told(tmp_path: Path) -> None:
         ({"data_dir": b"x"}, "data_dir is bytes but must be a path", InvalidArgumentType),
         ({"min_module_seconds": -1}, "min_module_seconds is -1", InvalidArgument),
         ({"min_module_seconds": "1"}, "min_module_seconds is str", InvalidArgumentType),
+        ({"simulate": ["parsr"]}, "Did you mean 'parser'", InvalidArgument),
+        ({"simulate": "parser"}, "must be a list of module names", InvalidArgumentType),
         ({"attempts": 0}, "attempts is 0", InvalidArgument),
         ({"api_key": "k"}, "Instead: leave it out", InvalidArgumentType),
     ],

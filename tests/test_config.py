@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krixik_async._config import Config, Settings, masked, read_credentials
+from krixik_async._config import Config, Options, Settings, masked, read_credentials
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
 
 KEY = "canary-0d9f1c3e"
@@ -29,13 +29,20 @@ def test_the_defaults_of_the_client() -> None:
         "attempts": 4,
         "backoff_s": 0.5,
         "backoff_cap_s": 30.0,
+        "headers": {},
         "bulk_look": True,
     }
 
 
 def test_every_setting_can_be_given_and_there_is_no_other() -> None:
-    fields = {field.name for field in attrs.fields(Config)} - {"api_key", "api_url"}
+    fields = {field.name for field in attrs.fields(Config)} - {"api_key", "api_url", "headers"}
     assert set(Settings.__annotations__) == fields
+    # Those of the whole client are not for some calls only.
+    assert set(Options.__annotations__) == {*fields, "headers"} - {
+        "max_in_flight",
+        "rate_limit",
+        "bulk_look",
+    }
     given_settings: dict[str, Any] = {
         "max_in_flight": 1,
         "rate_limit": 0.5,
@@ -47,7 +54,7 @@ def test_every_setting_can_be_given_and_there_is_no_other() -> None:
         "bulk_look": False,
     }
     config = Config(api_key=KEY, api_url=URL, **given_settings)
-    assert attrs.asdict(config) == {"api_key": KEY, "api_url": URL, **given_settings}
+    assert attrs.asdict(config) == {"api_key": KEY, "api_url": URL, **given_settings, "headers": {}}
 
 
 WHOLE = ("max_in_flight", "attempts")

@@ -28,7 +28,7 @@ from krixik_async import _conversion
 from krixik_async._conversion import MAX_BYTES, _limits, _office, _pdf, converted_name, to_text
 from krixik_async._errors import InvalidArgument, MissingExtra
 from krixik_async._offload import InlineOffload, ProcessOffload, ThreadOffload
-from krixik_async._transport import BytesSource, PathSource
+from krixik_async._sources import BytesSource, PathSource
 
 T = TypeVar("T")
 TEN = "one two three four five six seven eight nine ten"

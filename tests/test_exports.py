@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import pydoc
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -26,14 +28,37 @@ def test_all_is_sorted_and_has_no_doubles() -> None:
     assert list(krixik_async.__all__) == sorted(set(krixik_async.__all__))
 
 
-def test_nothing_public_is_left_out_of_all() -> None:
-    """A name that is imported without an underscore is in `__all__`."""
-    public = {
-        name
-        for name, value in vars(krixik_async).items()
-        if not name.startswith("_") and not inspect.ismodule(value) and name != "annotations"
+def static_imports() -> dict[str, str]:
+    """Give the module of each name that the source imports for type checkers."""
+    [block] = [node for node in ast.parse(SOURCE).body if isinstance(node, ast.If)][:1]
+    return {
+        alias.name: str(node.module)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
     }
-    assert public <= set(krixik_async.__all__)
+
+
+def test_what_type_checkers_see_is_what_is_loaded() -> None:
+    """Each name is the very object that the import for type checkers would bring."""
+    imported = {
+        name: getattr(import_module(module), name) for name, module in static_imports().items()
+    }
+    assert {name: getattr(krixik_async, name) for name in imported} == imported
+    assert {*imported, "__version__"} == set(krixik_async.__all__)
+
+
+def test_names_are_listed_and_unknown_ones_refused() -> None:
+    """`dir`, `import *` and `help` see every name; another is an AttributeError, as ever."""
+    assert set(krixik_async.__all__) <= set(dir(krixik_async))
+    everything: dict[str, object] = {}
+    exec("from krixik_async import *", everything)
+    assert set(krixik_async.__all__) <= set(everything)
+    assert "class Krixik(" in pydoc.plaintext.document(krixik_async)
+    with pytest.raises(AttributeError, match="module 'krixik_async' has no attribute 'Krixx'"):
+        krixik_async.Krixx  # type: ignore[attr-defined] # noqa: B018
+    with pytest.raises(ImportError, match="cannot import name 'Krixx'"):
+        exec("from krixik_async import Krixx")
 
 
 def test_every_error_is_exported() -> None:
@@ -70,26 +95,44 @@ def test_every_exported_name_is_documented(name: str) -> None:
 
 
 def test_init_defines_nothing() -> None:
-    """`krixik_async/__init__.py` is a docstring, imports and `__all__`, nothing else."""
+    """`krixik_async/__init__.py` is imports, `__all__` and the two functions of PEP 562."""
+    *body, loading = ast.parse(SOURCE).body
     others = [
         ast.unparse(node)
-        for node in ast.parse(SOURCE).body
+        for node in body
         if not isinstance(node, ast.Import | ast.ImportFrom)
         and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        and not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
         and not (
             isinstance(node, ast.Assign)
             and [ast.unparse(target) for target in node.targets] == ["__all__"]
         )
     ]
     assert others == []
+    assert isinstance(loading, ast.If)
+    assert [type(node).__name__ for node in loading.body] == ["Assign", *["FunctionDef"] * 2]
 
 
-def test_import_brings_in_no_server_and_no_http_stack() -> None:
-    """`import krixik_async` needs no extra and leaves the heavy libraries for first use."""
-    # httpx itself imports click and rich where they are installed.
-    heavy = {"aiohttp", "nltk", "pytest", "starlette", "trio", "uvicorn"}
-    program = f"import sys, krixik_async; print(sorted({heavy} & set(sys.modules)))"
+def loaded_after(statement: str, *modules: str) -> list[str]:
+    """Give those of the modules that a fresh interpreter has loaded after a statement."""
+    program = f"import sys\n{statement}\nprint(*sorted({set(modules)} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30
     )
-    assert done.stdout == "[]\n"
+    return done.stdout.split()
+
+
+def test_import_brings_in_no_server_and_no_http_stack() -> None:
+    """What is heavy waits: for an extra's use, for a client to be made, for the first request."""
+    client = "import krixik_async; krixik = krixik_async.Krixik(api_key='k', api_url='http://h')"
+    heavy = ("aiohttp", "nltk", "pytest", "starlette", "trio", "uvicorn")
+    assert loaded_after("from krixik_async import *", "httpx", "multiprocessing", *heavy) == []
+    # httpx itself imports click and rich where they are installed.
+    assert loaded_after(client, "httpx", *heavy) == ["httpx"]
+
+
+def test_a_name_brings_in_its_own_room_and_not_the_whole_house() -> None:
+    """So that a command line or a test plugin starts quickly."""
+    rooms = ("krixik_async._errors", "krixik_async._client", "krixik_async._models", "anyio")
+    assert loaded_after("import krixik_async; krixik_async.__version__", *rooms) == []
+    assert loaded_after("from krixik_async import KrixikError", *rooms) == ["krixik_async._errors"]

@@ -265,6 +265,43 @@ async def test_an_expired_link_is_fetched_again(w: World, job: Job, out: Path) -
     assert entries(out) == [f"{job.file_id}.json"]
 
 
+async def test_a_fresh_link_goes_on_where_the_expired_one_stopped(
+    w: World, job: Job, out: Path
+) -> None:
+    """The link breaks off, then expires: what came of it is not fetched again."""
+    asked: list[str | None] = []
+
+    def broken(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+        asked.append(request.headers.get("range"))
+        tag, whole = response.headers["etag"], response.content
+        return says(200, whole[:9], **{"ETag": tag, "Content-Length": str(len(whole))})
+
+    def noted(request: httpx.Request, response: httpx.Response) -> httpx.Response:
+        asked.append(request.headers.get("range"))
+        return httpx.Response(
+            response.status_code, headers=response.headers, content=response.content
+        )
+
+    w.fail(LINK, answer=broken)
+    w.fail(LINK, answer=says(403, b"<Error/>"))
+    w.fail(LINK, answer=noted)
+    output = await fetch(w, job, out)
+    assert output.process_output == SNIPPETS
+    assert asked == [None, "bytes=9-"]
+    assert (w.sent.count(OUTPUT), entries(out)) == (2, [f"{job.file_id}.json"])
+
+
+async def test_of_two_outputs_the_one_that_came_is_not_fetched_again(
+    w: World, job: Job, out: Path
+) -> None:
+    """A link that has expired costs its own output one more try, and no other."""
+    w.fail(OUTPUT, answer=links(".json", ".txt"), times=2)
+    w.fail(LINK, answer=says(403, b"<Error/>"), skip=1)
+    output = await fetch(w, job, out)
+    assert len(output.process_output_files) == 2
+    assert (w.sent.count(OUTPUT), sum(p.startswith(LINK) for p in w.sent)) == (2, 3)
+
+
 async def test_links_that_are_always_refused_are_an_error(w: World, job: Job, out: Path) -> None:
     w.fail(LINK, answer=says(403, b"<Error/>"), times=99)
     with pytest.raises(DownloadRejected) as caught:
@@ -331,7 +368,7 @@ async def test_a_failed_file_has_no_output(w: World, out: Path) -> None:
     content = b'[{"snippet": "\\ud800 half a pair"}]'
     job = await pipeline.process(local_file_path=content, file_name="a.json")
     assert (await pipeline.wait_until_complete(job)).failed
-    with pytest.raises(RequestRejected, match="it has no output"):
+    with pytest.raises(RequestRejected, match=r"has no output: .* half of a surrogate"):
         await fetch(w, job, out)
 
 

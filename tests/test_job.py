@@ -142,7 +142,8 @@ async def test_a_job_can_be_awaited_more_than_once_and_by_many(w: World, job: Jo
 async def test_a_job_that_failed_raises_with_the_job(w: World) -> None:
     job = await failing(w)
     with pytest.raises(
-        ProcessFailed, match=r"in pipeline 'texts' failed at module_1\.json-to-txt"
+        ProcessFailed,
+        match=r"failed at module_1\.json-to-txt: the JSON input has half",
     ) as caught:
         await job
     error = caught.value
@@ -160,6 +161,7 @@ async def test_a_job_that_failed_raises_with_the_job(w: World) -> None:
         "failure_status": {
             "process_id": job.request_id,
             "failure_module": "module_1.json-to-txt",
+            "message": "the JSON input has half of a surrogate pair in a text",
         },
         "overall_status": "failed",
     }

@@ -106,7 +106,7 @@ VALUES: list[Any] = [
     UpdateResult(**CALL, pipeline="books", file_id="f", raw=RAW, reply=REPLY),
     CapResult(**CALL, raw=RAW, reply=REPLY),
     DeleteResult(**CALL, pipeline="books", file_id="f", raw=RAW, reply=REPLY),
-    ResetResult(pipeline="books", deleted=("f",)),
+    ResetResult(pipeline="books"),
     Output(**CALL, process_output=["canary"], raw=RAW, reply=REPLY),
     WaitStatistics(jobs=2, status_requests=3, list_requests=1),
 ]

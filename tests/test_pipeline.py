@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,14 @@ async def test_an_input_is_tested_as_process_would_and_not_sent(w: World, tmp_pa
         await w.books("transcribe").test_input(local_file_path=good)
     with pytest.raises(InvalidArgument, match=r"'\.xlsx'"):
         await w.books("parser").test_input(local_file_path=tmp_path / "sheet.xlsx")
+    await w.books().test_input(local_file_path=TEXT, file_name="a.txt")
+    await w.books().test_input(local_file_path=io.BytesIO(TEXT), file_name="a.txt")
+    with pytest.raises(InvalidArgument, match="must have at least 6"):
+        await w.books().test_input(local_file_path=b"too short", file_name="a.txt")
+    with pytest.raises(InvalidArgument, match="has no name of its own"):
+        await w.books().test_input(local_file_path=TEXT)
+    with pytest.raises(InvalidArgument, match=r"must end in '\.txt'"):
+        await w.books().test_input(local_file_path=good, file_name="a.pdf")
     assert w.sent == []
 
 
@@ -151,6 +160,8 @@ async def test_process_that_waits_but_does_not_download_gives_the_job(w: World) 
         local_file_path=TEXT, file_name="a.txt", wait_for_process=True, download_output=False
     )
     assert isinstance(job, Job)
+    assert list(job.to_dict())[-2:] == ["file_description", "status_code"]
+    assert job.to_dict()["status_code"] == 200
     assert OUTPUT not in w.sent
     assert await w.names(w.books()) == ["a.txt"]
 
@@ -293,6 +304,7 @@ async def test_a_status_of_a_failure_has_the_official_shape(w: World) -> None:
         "failure_status": {
             "process_id": job.request_id,
             "failure_module": "module_1.json-to-txt",
+            "message": "the JSON input has half of a surrogate pair in a text",
         },
         "overall_status": "failed",
     }

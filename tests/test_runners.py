@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import pytest
 
+from krixik_async._catalogue import MODULES
 from krixik_async.server.runners import (
     RUNNERS,
     RunnerError,
@@ -34,8 +35,8 @@ def request_for(tmp_path: Path, module: str, model: str, text: str) -> RunReques
     )
 
 
-def test_the_table_names_the_three_modules_that_compute() -> None:
-    assert sorted(RUNNERS) == ["json-to-txt", "keyword-db", "parser"]
+def test_every_module_of_the_catalogue_has_a_runner() -> None:
+    assert sorted(RUNNERS) == sorted(MODULES)
 
 
 @pytest.mark.parametrize("path", RUNNERS.values())
@@ -48,28 +49,40 @@ def test_the_table_cannot_be_changed() -> None:
         RUNNERS["ocr"] = "elsewhere"  # type: ignore[index]
 
 
-def test_all_modules_are_available_with_the_server_extra() -> None:
-    assert available() == frozenset(RUNNERS)
-    assert [missing(module) for module in RUNNERS] == [None, None, None]
+#: what needs no more than the extra `all`
+LIGHT = {"json-to-txt", "keyword-db", "ocr", "parser", "text-embedder", "vector-db"}
 
 
+def test_the_modules_of_the_extra_all_are_available() -> None:
+    assert available() >= LIGHT
+    assert {missing(module) for module in LIGHT} == {None}
+
+
+@pytest.mark.parametrize(
+    ("module", "absent", "line"),
+    [
+        ("parser", "punkt", "needs punkt: pip install 'krixik-async[server]'"),
+        ("vector-db", "faiss", "needs faiss: pip install 'krixik-async[vector]'"),
+        ("text-embedder", "tokenizers", "needs tokenizers: pip install 'krixik-async[embed]'"),
+        ("ocr", "pytesseract", "needs pytesseract: pip install 'krixik-async[ocr]'"),
+    ],
+)
 def test_a_module_without_its_extra_is_not_available_and_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, module: str, absent: str, line: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "punkt", None)
-    line = "the module 'parser' needs punkt: pip install 'krixik-async[server]'"
-    assert missing("parser") == line
-    assert available() == {"json-to-txt", "keyword-db"}
+    monkeypatch.setitem(sys.modules, absent, None)
+    assert missing(module) == f"the module {module!r} {line}"
+    assert module not in available()
     with pytest.raises(RunnerError) as caught:
-        run(request_for(tmp_path, "parser", "sentence", "One."))
-    assert str(caught.value) == line
+        run(request_for(tmp_path, module, "any", "One."))
+    assert str(caught.value) == f"the module {module!r} {line}"
 
 
 def test_an_unknown_module_is_refused_with_the_list_of_what_runs(tmp_path: Path) -> None:
-    line = "this server cannot run the module 'ocr'; it runs json-to-txt, keyword-db, parser"
-    assert missing("ocr") == line
+    line = f"this server cannot run the module 'paint'; it runs {', '.join(RUNNERS)}"
+    assert missing("paint") == line
     with pytest.raises(RunnerError) as caught:
-        run(request_for(tmp_path, "ocr", "tesseract-en", "x"))
+        run(request_for(tmp_path, "paint", "any", "x"))
     assert str(caught.value) == line
 
 
@@ -130,8 +143,11 @@ def test_a_request_does_not_change_with_the_mapping_it_was_made_from(tmp_path: P
     assert request.params == {"chunk_size": 4}
 
 
-def test_importing_the_table_does_not_import_nltk() -> None:
-    code = "import sys, krixik_async.server.runners; print('nltk' in sys.modules, end='')"
+def test_importing_the_server_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, krixik_async.server._app; "
+        "print(bool({'nltk', 'numpy', 'faiss', 'torch', 'PIL'} & set(sys.modules)), end='')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False"
 

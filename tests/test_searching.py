@@ -19,13 +19,12 @@ from krixik_async import (
     Krixik,
     KrixikError,
     Pipeline,
-    RequestRejected,
     SearchedFile,
     SemanticHit,
     SemanticSearchResult,
 )
 from krixik_async._offload import InlineOffload
-from tests.client_side import KEY, URL, World, world
+from tests.client_side import KEY, URL
 
 pytestmark = pytest.mark.anyio
 
@@ -235,13 +234,3 @@ async def test_only_a_semantic_search_can_be_in_one_row() -> None:
     async with Shelf() as shelf:
         with pytest.raises(InvalidArgument, match="sort_order is 'global'"):
             await shelf.pipeline.list(symbolic_directory_paths=ALL, sort_order="global")
-
-
-async def test_the_embedded_server_says_that_it_has_no_such_search_yet(tmp_path: Any) -> None:
-    async with world(tmp_path) as w:
-        await refused(w)
-
-
-async def refused(w: World) -> None:
-    with pytest.raises(RequestRejected, match="has no /semantic-search yet"):
-        await w.books(*CHAIN).semantic_search(query="night", symbolic_directory_paths=ALL)

@@ -14,7 +14,7 @@ from krixik_async.server import _engine
 from krixik_async.server._records import Record, new_id
 from krixik_async.server._store import open_store
 from krixik_async.server.runners import RunRequest
-from tests.server_side import EPOCH, TEXT, Api, serving, settle
+from tests.server_side import EPOCH, TEXT, Api, names, serving, settle, submission, write
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +58,70 @@ async def test_files_are_processed_in_order_of_upload_so_many_at_a_time(tmp_path
         assert done == [{"2.txt", "3.txt"}, {"0.txt", "1.txt", "2.txt", "3.txt"}]
 
 
+class Ordered(InlineOffload):
+    """Compute as usual; remember the file of each run."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+
+    async def __call__(self, function: Any, /, *args: Any) -> Any:
+        self.files.append(args[0].source.parent.name)
+        return await super().__call__(function, *args)
+
+
+async def test_who_sends_many_files_delays_others_by_one_at_most(tmp_path: Path) -> None:
+    compute = Ordered()
+    async with serving(tmp_path, compute=compute, workers=1, min_module_seconds=1) as api:
+        many = [await api.process(file_name=f"{number}.txt") for number in range(3)]
+        other_pipeline = await api.process(pipeline="letters")
+        other_account = await api.as_other().process()
+        for _ in range(5):
+            api.clock.advance(1)
+            await settle()
+    expected = [many[0], other_account, other_pipeline, many[1], many[2]]
+    assert compute.files == [ticket["file_id"] for ticket in expected]
+
+
+async def test_no_more_is_taken_while_too_much_waits(tmp_path: Path) -> None:
+    """The answer is one that clients repeat; what has been taken is not in doubt."""
+    async with serving(tmp_path, max_waiting=2, workers=1, min_module_seconds=1) as api:
+        for number in range(2):
+            await api.process(file_name=f"{number}.txt")
+        refused = await api.post("/krixik-core-process", submission(file_name="2.txt"))
+        assert (refused.status_code, refused.json()["message"]) == (
+            429,
+            "TOO MANY REQUESTS: 2 files wait to be processed, try again later",
+        )
+        api.clock.advance(1)
+        await settle()
+        await api.process(file_name="2.txt")
+
+
+async def test_the_worker_of_a_file_that_expires_is_stopped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would go on for nobody; its worker takes the next file, and nothing of it stays."""
+
+    class Endless(InlineOffload):
+        async def __call__(self, function: Any, /, *args: Any) -> Any:
+            if args[0].module == "parser":
+                write(args[0].destination, b"half an out")
+                await anyio.sleep_forever()
+            return await super().__call__(function, *args)
+
+    async with serving(tmp_path, compute=Endless(), workers=1) as api:
+        ended = await api.process(chain=("parser",), pipeline="endless")
+        waiting = await api.process(expire_time=5000)
+        api.clock.advance(1800)
+        await settle()
+        assert (await api.status(waiting["request_id"])).json()["process_status"] == {
+            "module_1.keyword-db": True
+        }
+        assert names(tmp_path / "files") == [waiting["file_id"]]
+        assert (await api.status(ended["request_id"], pipeline="endless")).status_code == 400
+    assert caplog.messages == []
+
+
 async def test_a_stop_in_the_middle_goes_on_from_the_last_module_done(tmp_path: Path) -> None:
     """Nothing that was done is done again, nothing is lost, the output is the same."""
     first, second = Scripted(), Scripted()
@@ -93,11 +157,13 @@ async def test_an_output_over_the_limit_fails_at_the_last_module(
         larger = await api.process(chain=CHAIN)
         assert (await failure(api, larger)) is None
         status = (await api.status(ticket["request_id"], pipeline="parsed")).json()
-    where = {"process_id": ticket["request_id"], "failure_module": "module_1.parser"}
-    said = (
-        f"process {ticket['request_id']} failed at module_1.parser: "
-        "the output has 232 bytes, the limit is 200"
-    )
+    why = "the output has 232 bytes, the limit is 200"
+    where = {
+        "process_id": ticket["request_id"],
+        "failure_module": "module_1.parser",
+        "message": why,
+    }
+    said = f"process {ticket['request_id']} failed at module_1.parser: {why}"
     assert status["failure_status"] == (where if failed else None)
     assert caplog.messages == ([said] if failed else [])
 
@@ -231,12 +297,12 @@ async def test_a_fault_of_the_disk_leaves_the_file_for_the_next_start(
         broken = False
 
         async def __call__(self, function: Any, /, *args: Any) -> Any:
-            if self.broken and function.__name__ in ("change", "expire"):
+            if self.broken and function.__name__ in ("change", "expire", "next_waiting"):
                 raise OSError("no space left")
             return await super().__call__(function, *args)
 
     offload = Faulty()
-    async with serving(tmp_path, offload=offload, min_module_seconds=1) as api:
+    async with serving(tmp_path, offload=offload, workers=1, min_module_seconds=1) as api:
         ticket = await api.process()
         offload.broken = True
         api.clock.advance(1)
@@ -248,15 +314,21 @@ async def test_a_fault_of_the_disk_leaves_the_file_for_the_next_start(
             "module_1.keyword-db": False
         }
         after = await api.process(file_name="b.txt")
-        api.clock.advance(6)
-        await settle()
+        for _ in range(2):  # the worker's pause, then the module's second
+            api.clock.advance(5)
+            await settle()
         assert (await api.status(after["request_id"])).json()["process_status"] == {
             "module_1.keyword-db": True
         }
-    assert caplog.messages == [
+    assert caplog.messages[:2] == [
         f"file {ticket['file_id']} was left unfinished until the next start",
-        "what has expired could not be removed; trying again",
+        "what waits could not be read; trying again",
     ]
+    # At the same moment, in no order.
+    assert set(caplog.messages[2:]) == {
+        "what waits could not be read; trying again",
+        "what has expired could not be removed; trying again",
+    }
     async with serving(tmp_path) as api:
         await settle()
         assert (await api.status(ticket["request_id"])).json()["process_status"] == {

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from krixik_async._catalogue import MODULES
 from krixik_async._errors import MissingExtra
 from krixik_async.server import ServerSettings, create_app
 
 
 def test_defaults_are_the_documented_ones_and_the_keys_stay_out_of_the_repr() -> None:
-    settings = ServerSettings(data_dir="x", api_keys=("secret-key",))
+    settings = ServerSettings(data_dir="x", api_keys=("secret-key",), workers=2)
     assert repr(settings) == (
         "ServerSettings(data_dir=PosixPath('x'), min_module_seconds=0.0, ticket_seconds=60.0, "
-        "workers=2, link_seconds=3600.0)"
+        "workers=2, max_waiting=10000, link_seconds=3600.0, model_dir=None, simulate=())"
     )
 
 
@@ -36,6 +38,9 @@ def test_defaults_are_the_documented_ones_and_the_keys_stay_out_of_the_repr() ->
         ({"workers": 0}, "workers is 0"),
         ({"workers": True}, "workers is True"),
         ({"workers": "2"}, "workers is '2'"),
+        ({"max_waiting": 0}, "max_waiting is 0"),
+        ({"simulate": ["captoin"]}, "no module. Did you mean 'caption'.* and all for all of them"),
+        ({"simulate": ["ocr", ""]}, "simulate names '', which is no module"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused(changes: dict[str, Any], words: str) -> None:
@@ -44,11 +49,37 @@ def test_a_value_that_cannot_work_is_refused(changes: dict[str, Any], words: str
 
 
 @pytest.mark.parametrize(
-    "changes", [{"api_keys": (1,)}, {"ticket_seconds": "60"}, {"min_module_seconds": True}]
+    "changes",
+    [
+        {"api_keys": (1,)},
+        {"ticket_seconds": "60"},
+        {"min_module_seconds": True},
+        {"simulate": "ocr"},
+        {"simulate": 1},
+    ],
 )
 def test_a_value_of_a_wrong_type_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         ServerSettings(**{"data_dir": Path("x"), "api_keys": ("k",), **changes})
+
+
+def test_modules_to_simulate_are_named_in_any_order_or_all_at_once() -> None:
+    settings = ServerSettings(api_keys=("k",), simulate=["ocr", "caption", "ocr"])
+    assert settings.simulate == ("caption", "ocr")
+    every = ServerSettings(api_keys=("k",), simulate=iter(["ocr", "all"]))
+    assert every.simulate == tuple(MODULES)
+
+
+def test_there_is_a_worker_for_each_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For those that this process may use, where the system tells; else for all."""
+    affinity = set(range(3))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: affinity, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    assert ServerSettings(api_keys=("k",)).workers == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert ServerSettings(api_keys=("k",)).workers == 5
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert ServerSettings(api_keys=("k",)).workers == 1
 
 
 def test_without_starlette_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,14 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 
 from krixik_async._errors import InvalidArgument
 from krixik_async._offload import InlineOffload
+from krixik_async.server._database import Turns
 from krixik_async.server._records import Record, account_of, new_id
 from krixik_async.server._store import Store, open_store
 from tests.server_side import EPOCH, mode, names, serving, settle, write
@@ -152,30 +154,74 @@ async def test_a_secret_half_written_is_made_anew(tmp_path: Path) -> None:
     assert names(tmp_path) == ["files", "krixik.sqlite3", "secret"]
 
 
-async def test_unfinished_files_come_in_order_of_upload(tmp_path: Path) -> None:
+async def add(store: Store, name: str, **given: Any) -> Record:
+    fields: dict[str, Any] = {"state": "processing", "ends_at": EPOCH + 60, **given}
+    ids = {"file_id": new_id(), "process_id": new_id()}
+    record = attrs.evolve(RECORD, **ids, file_name=name, **fields)
+    assert await store.add(record, EPOCH) is None
+    return record
+
+
+async def turns(store: Store, served: Turns, skipped: set[str]) -> list[str]:
+    """Take all that waits, in turn."""
+    order = []
+    while (record := await store.next_waiting(served, skipped, EPOCH + 1)) is not None:
+        order.append(record.file_name)
+        served.served(record)
+        skipped.add(record.file_id)
+    return order
+
+
+async def test_a_pipelines_files_come_in_order_of_upload(tmp_path: Path) -> None:
     """Not of their tickets; those that have ended, finished or wait for an upload are left out."""
     async with opened(tmp_path) as store:
-        for name, state, uploaded_at, ends_at in (
-            ("2.txt", "processing", 20.0, EPOCH + 60),
-            ("1.txt", "processing", 10.0, EPOCH + 60),
-            ("3.txt", "processing", 30.0, EPOCH + 60),
-            ("ended.txt", "processing", 1.0, EPOCH + 1),
-            ("waiting.txt", "ticketed", None, EPOCH + 60),
-            ("failed.txt", "failed", 1.0, EPOCH + 60),
-            ("done.txt", "complete", 1.0, EPOCH + 60),
-        ):
-            record = attrs.evolve(
-                RECORD,
-                file_id=new_id(),
-                process_id=new_id(),
-                file_name=name,
-                state=state,
-                uploaded_at=uploaded_at,
-                ends_at=ends_at,
-            )
-            await store.add(record, EPOCH)
-        found = await store.unfinished(EPOCH + 1)
-        assert [record.file_name for record in found] == ["1.txt", "2.txt", "3.txt"]
+        await add(store, "2.txt", uploaded_at=20.0)
+        await add(store, "1.txt", uploaded_at=10.0)
+        await add(store, "3.txt", uploaded_at=30.0)
+        await add(store, "ended.txt", uploaded_at=1.0, ends_at=EPOCH + 1)
+        await add(store, "waiting.txt", state="ticketed")
+        await add(store, "failed.txt", state="failed", uploaded_at=1.0)
+        await add(store, "done.txt", state="complete", uploaded_at=1.0)
+        skipped = await add(store, "skipped.txt", uploaded_at=1.0)
+        assert await turns(store, Turns(), {skipped.file_id}) == ["1.txt", "2.txt", "3.txt"]
+        assert [await store.waiting(most) for most in (1, 5, 9)] == [1, 5, 5]
+
+
+async def test_accounts_take_turns_and_so_do_an_accounts_pipelines(tmp_path: Path) -> None:
+    """Two of a's pipelines and b's only one: b is served as often as a, not half as often."""
+    async with opened(tmp_path) as store:
+        for account, pipeline, count in (("a", "x", 3), ("a", "y", 2), ("b", "z", 3)):
+            for number in range(count):
+                name = f"{pipeline}{number}.txt"
+                await add(
+                    store, name, account=account, pipeline=pipeline, uploaded_at=float(number)
+                )
+        served = Turns(account="a", pipelines={"a": "x"})
+        order = await turns(store, served, set())
+        assert [name.removesuffix(".txt") for name in order] == (
+            ["z0", "y0", "z1", "x0", "z2", "y1", "x1", "x2"]
+        )
+        assert served == Turns(account="a", pipelines={"a": "x", "b": "z"})
+
+
+async def test_two_uploads_at_one_moment_keep_their_order(tmp_path: Path) -> None:
+    """However coarse the clock is, or if it goes backwards."""
+    async with opened(tmp_path) as store:
+        for name, now in (("b.txt", EPOCH), ("a.txt", EPOCH), ("c.txt", EPOCH - 5)):
+            record = await add(store, name, state="ticketed")
+            writing = await store.begin_upload(record.file_id)
+            assert await store.accept(record.file_id, writing, writing.finish(), now) == "stored"
+        assert await turns(store, Turns(), set()) == ["b.txt", "a.txt", "c.txt"]
+
+
+async def test_an_index_that_came_later_is_made_at_the_next_opening(tmp_path: Path) -> None:
+    async with opened(tmp_path):
+        pass
+    with closing(sqlite3.connect(tmp_path / "krixik.sqlite3")) as database:
+        database.execute("DROP INDEX by_turn")
+        database.commit()
+    async with opened(tmp_path) as store:
+        assert await turns(store, Turns(), set()) == []
 
 
 async def test_what_is_acknowledged_has_been_synced(

@@ -22,7 +22,18 @@ from krixik_async._errors import (
 )
 from krixik_async._models import FailureStatus, ProcessStatus
 from krixik_async._reply import Reply
-from krixik_async._submit import AskTicket, LookUp, Pause, SendForm, Step, Submitted, submit
+from krixik_async._submit import (
+    AskTicket,
+    Exchange,
+    LookUp,
+    Pause,
+    RecordedTicket,
+    SendForm,
+    Step,
+    Submitted,
+    resume,
+    submit,
+)
 from krixik_async._wire import Submit, Ticket
 
 REQUEST = Submit(
@@ -87,7 +98,11 @@ class Service:
         return None
 
     def run(self, fresh_name: Callable[[], str] | None = None) -> Submitted:
-        exchange = submit(REQUEST, now=lambda: self.now, what="'moby.txt'", fresh_name=fresh_name)
+        return self.drive(
+            submit(REQUEST, now=lambda: self.now, what="'moby.txt'", fresh_name=fresh_name)
+        )
+
+    def drive(self, exchange: Exchange) -> Submitted:
         step = next(exchange)
         while True:
             answer = self.answer(step)
@@ -305,3 +320,72 @@ def test_a_file_that_changed_is_raised_with_the_ids_of_its_ticket() -> None:
     with pytest.raises(FileChanged) as info:
         service.run()
     assert info.value.file_id == "file 1"
+
+
+# --- taken up again -----------------------------------------------------------------------------
+
+RECORDED = RecordedTicket(request_id="request 1", file_id="file 1", age_s=5.0)
+
+
+def take_up(
+    service: Service,
+    fresh_name: Callable[[], str] | None = None,
+    *,
+    age_s: float = 5.0,
+) -> Submitted:
+    recorded = attrs.evolve(RECORDED, age_s=age_s)
+    exchange = resume(
+        REQUEST, recorded, now=lambda: service.now, what="'moby.txt'", fresh_name=fresh_name
+    )
+    return service.drive(exchange)
+
+
+def test_an_upload_that_arrived_before_the_kill_is_found_and_not_repeated() -> None:
+    service = Service([], looks=[status(True)])
+    assert take_up(service) == Submitted(ticket=RECORDED, request=REQUEST, asked_at=-5.0)
+    assert service.kinds == ["LookUp"]
+    assert service.now == 0.0
+
+
+def test_all_flags_false_is_outlived_from_the_taking_up_on_whatever_the_clocks_say() -> None:
+    """The recorded age may be of another machine's clock: it hastens no verdict."""
+    service = Service([], looks=[status(False)])
+    assert take_up(service, age_s=250.0).ticket.request_id == "request 1"
+    assert 75.0 <= service.now <= 80.0
+    assert set(service.kinds) == {"LookUp"}
+
+
+def test_a_record_that_is_gone_takes_a_new_ticket_under_a_fresh_name() -> None:
+    service = Service([ticket(2)], looks=[RequestNotFound("gone")])
+    done = take_up(service, names())
+    assert (done.ticket, done.request.file_name) == (ticket(2), "made up 0.txt")
+    assert service.now >= 15.0
+
+
+def test_a_record_that_is_gone_asks_again_under_the_callers_name_through_taken() -> None:
+    service = Service([taken(), taken(), ticket(2)], looks=[RequestNotFound("gone")])
+    assert take_up(service).ticket == ticket(2)
+    assert set(service.names) == {"moby.txt"}
+
+
+@pytest.mark.parametrize("age_s", [1500.0, 1e9, -400.0])
+def test_a_record_that_may_have_been_processed_and_expired_is_uncertain(age_s: float) -> None:
+    """Not found may mean done and expired since, or a clock that cannot be trusted: no guess."""
+    service = Service([], looks=[RequestNotFound("gone")])
+    with pytest.raises(SubmitUncertain, match=r"is gone.*'/novels/moby.txt'") as info:
+        take_up(service, names(), age_s=age_s)
+    assert (info.value.request_id, info.value.file_id) == ("request 1", "file 1")
+    assert info.value.pipeline == "books"
+
+
+def test_looking_after_a_recorded_ticket_gives_up_after_90_s_of_outage() -> None:
+    service = Service([], looks=[ConnectFailed("down")])
+    with pytest.raises(SubmitUncertain, match="asking failed") as info:
+        take_up(service)
+    assert info.value.request_id == "request 1"
+
+
+def test_after_a_kill_while_a_ticket_was_asked_for_taken_may_be_our_own() -> None:
+    service = Service([taken(), taken(), ticket(2)])
+    exchange = submit(REQUEST, now=lambda: service.now, what="'moby.txt'", perhaps_asked=True)
+    assert service.drive(exchange).ticket == ticket(2)

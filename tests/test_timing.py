@@ -6,7 +6,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from krixik_async._law import Law
@@ -53,6 +53,7 @@ def brute_force(law: Law, worth: float) -> float:
     return value[0]
 
 
+@settings(max_examples=40)
 @given(laws(), st.floats(0.01, 30.0))
 def test_the_plan_is_the_optimum_over_all_schedules_on_the_grid(law: Law, worth: float) -> None:
     plan = Plan(law, worth)
@@ -61,13 +62,15 @@ def test_the_plan_is_the_optimum_over_all_schedules_on_the_grid(law: Law, worth:
     assert cost(law, list(times(plan)), worth) == pytest.approx(best, rel=1e-9, abs=1e-9)
 
 
+@settings(max_examples=40)
 @given(laws(), st.floats(0.01, 30.0), st.randoms(use_true_random=False))
 def test_no_schedule_on_the_grid_is_better(law: Law, worth: float, rng: random.Random) -> None:
     some = [t for t in law.times[1:-1] if rng.random() < 0.5]
     assert Plan(law, worth).cost <= cost(law, [*some, law.times[-1]], worth) + 1e-9
 
 
-@given(laws(), st.floats(0.01, 30.0), st.floats(0.0, 1.0))
+@settings(max_examples=40)
+@given(laws(), st.floats(0.01, 30.0), st.floats(0.0, 0.99))
 def test_from_any_age_the_next_look_lies_ahead_and_never_moves_back(
     law: Law, worth: float, part: float
 ) -> None:
@@ -78,6 +81,26 @@ def test_from_any_age_the_next_look_lies_ahead_and_never_moves_back(
     assert all(look is not None and look > age for age, look in zip(ages, looks, strict=True))
     assert looks == sorted(looks, key=float)  # type: ignore[arg-type]
     assert (plan.next_look(end), plan.next_look(end + 1)) == (None, None)
+
+
+@settings(max_examples=40)
+@given(laws(), st.floats(0.01, 30.0), st.floats(0.0, 0.99))
+def test_the_next_look_is_the_best_from_ages_off_the_grid_too(
+    law: Law, worth: float, part: float
+) -> None:
+    """No other point of the grid, with the plan followed from there, costs less."""
+    plan = Plan(law, worth)
+    age = part * law.times[-1]
+    if law.survival(age) < 1e-6:
+        return
+
+    def cost_by(first: float) -> float:
+        looks, delay = looks_and_delay(law, [first, *times(plan, first)], after_s=age)
+        return worth * looks + delay
+
+    chosen = plan.next_look(age)
+    assert chosen is not None
+    assert cost_by(chosen) <= min(cost_by(t) for t in law.times if t > age) * (1 + 1e-6) + 1e-6
 
 
 @every_law

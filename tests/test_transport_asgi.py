@@ -23,8 +23,9 @@ from krixik_async._errors import (
     ServiceError,
     UploadInterrupted,
 )
+from krixik_async._sources import BytesSource
 from krixik_async._tasks import TaskSet
-from krixik_async._transport import BytesSource, InProcessTransport, _asgi
+from krixik_async._transport import InProcessTransport, _asgi
 from tests.transport_world import STATUS, read_text, settled, ticket_for, transport_to
 
 pytestmark = pytest.mark.anyio
@@ -84,6 +85,7 @@ async def test_the_application_sees_the_request_as_a_server_would_show_it() -> N
     headers = dict(seen.pop("headers"))
     assert headers[b"x-some"] == b"Thing"
     assert headers[b"content-length"] == b"4"
+    assert [*seen.pop("extensions")] == ["krixik_async.hang_up"]
     assert seen == {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},

@@ -7,7 +7,10 @@ import json
 import logging
 import random
 import socket
+import zlib
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -28,7 +31,7 @@ from krixik_async._errors import (
     UnexpectedReply,
 )
 from krixik_async._reply import Reply
-from krixik_async._transport import TransportSettings, TransportStatistics, _answers
+from krixik_async._transport import TransportSettings, TransportStatistics, _posting
 from krixik_async._transport._bodies import BytesBody
 from krixik_async._version import __version__
 from tests.transport_world import (
@@ -48,6 +51,11 @@ from tests.transport_world import (
 
 pytestmark = pytest.mark.anyio
 by_every_sender = pytest.mark.parametrize("sender", SENDERS)
+
+
+async def ok(peer: Peer) -> None:
+    await peer.request()
+    await peer.answer()
 
 
 # --- what is sent and what comes back ------------------------------------------------------
@@ -105,10 +113,64 @@ async def test_the_api_url_is_used_as_it_is() -> None:
 async def test_a_compressed_answer_comes_out_decoded(sender: str) -> None:
     async def handler(peer: Peer) -> None:
         await peer.request()
-        await peer.answer(200, gzip.compress(b"plain"), head="Content-Encoding: gzip\r\n")
+        await peer.answer(200, gzip.compress(b"plain", mtime=0), head="Content-Encoding: gzip\r\n")
 
     async with raw_server(handler) as server, transport_by(sender, server.url) as world:
         assert await world.transport.call(STATUS, read_text) == "plain"
+
+
+def bare(content: bytes) -> bytes:
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return deflate.compress(content) + deflate.flush()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("deflate", zlib.compress(b"plain")),
+        ("deflate", bare(b"plain")),
+        ("GZIP", gzip.compress(b"plain", mtime=0)),
+        ("deflate, gzip", gzip.compress(zlib.compress(b"plain"), mtime=0)),
+        ("gzip, identity", gzip.compress(b"plain", mtime=0)),
+        ("br", b"plain"),  # never asked for: passed as it is
+        ("gzip", b""),
+    ],
+)
+async def test_encodings_come_off_in_turn(encoding: str, body: bytes) -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.answer(200, body, head=f"Content-Encoding: {encoding}\r\n")
+
+    async with raw_server(handler) as server, transport_to(server.url) as world:
+        assert await world.transport.call(STATUS, read_text) == ("plain" if body else "")
+
+
+@by_every_sender
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_an_answer_not_encoded_as_it_says_cannot_be_read(sender: str, encoding: str) -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.answer(200, b"<html>", head=f"Content-Encoding: {encoding}\r\n")
+
+    async with raw_server(handler) as server, transport_by(sender, server.url) as world:
+        with pytest.raises(UnexpectedReply, match="cannot be read"):
+            await world.transport.call(STATUS, read_text)
+        await settled(world.tasks)
+
+
+async def test_a_reason_that_is_not_ascii_is_no_obstacle() -> None:
+    """httpx-aiohttp would fail on it, and leave the connection open."""
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 \xdb\xff\r\nContent-Length: 2\r\n\r\nok")
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok")
+
+    async with raw_server(handler) as server, transport_to(server.url) as world:
+        for _ in range(2):
+            assert await world.transport.call(STATUS, read_text) == "ok"
+    assert server.connections == 1
 
 
 @by_every_sender
@@ -147,15 +209,64 @@ async def test_an_error_of_read_leaves_with_what_the_call_knows() -> None:
     assert 0 < error.elapsed_s < 3000
 
 
-async def test_an_answer_too_large_to_be_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_answers, "LARGEST_REPLY_BYTES", 100)
+@by_every_sender
+async def test_headers_come_out_in_lower_case_and_repeated_ones_joined(sender: str) -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.answer(200, head="X-Trace: 1\r\nWarning: a\r\nx-trace: 2\r\n")
+
+    def read_headers(_: _wire.Endpoint, reply: Reply) -> Any:
+        return reply.headers
+
+    async with raw_server(handler) as server, transport_by(sender, server.url) as world:
+        headers = await world.transport.call(STATUS, read_headers)
+    # A dict: an error carries its reply, and can be pickled.
+    assert (type(headers), headers) == (
+        dict,
+        {"content-length": "2", "x-trace": "1, 2", "warning": "a"},
+    )
+
+
+@by_every_sender
+async def test_an_answer_that_does_not_say_how_long_it_is_is_read_to_its_end(sender: str) -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await peer.send(b"3\r\nin \r\n6\r\npieces\r\n0\r\n\r\n")
+        await ok(peer)
+
+    async with raw_server(handler) as server, transport_by(sender, server.url) as world:
+        assert await world.transport.call(STATUS, read_text) == "in pieces"
+        assert await world.transport.call(STATUS, read_text) == "ok"
+    assert server.connections == 1
+
+
+async def too_long(peer: Peer) -> None:
+    await peer.answer(200, bytes(101))
+
+
+async def too_long_in_chunks(peer: Peer) -> None:
+    await peer.send(b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n")
+    await peer.send(b"65\r\n" + bytes(101) + b"\r\n")
+
+
+async def too_long_unpacked(peer: Peer) -> None:
+    await peer.answer(200, gzip.compress(bytes(101)), head="Content-Encoding: gzip\r\n")
+
+
+@by_every_sender
+@pytest.mark.parametrize("answer", [too_long, too_long_in_chunks, too_long_unpacked])
+async def test_an_answer_too_large_to_be_one_is_refused(
+    answer: Callable[[Peer], Awaitable[None]], sender: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_posting, "LARGEST_REPLY_BYTES", 100)
 
     async def handler(peer: Peer) -> None:
         await peer.request()
-        await peer.answer(200, bytes(101))
+        await answer(peer)
         await peer.closed_by_client()
 
-    async with raw_server(handler) as server, transport_to(server.url) as world:
+    async with raw_server(handler) as server, transport_by(sender, server.url) as world:
         with pytest.raises(UnexpectedReply, match="more than 100 bytes") as caught:
             await world.transport.call(STATUS, read_text)
         world.check_nothing_leaked()
@@ -572,28 +683,29 @@ async def test_closing_ends_what_is_under_way_and_refuses_what_comes(sender: str
         arrived.set()
         await peer.closed_by_client()
 
-    said: list[str] = []
+    said: dict[str, str] = {}
     async with (
         raw_server(handler) as server,
         transport_by(sender, server.url, max_in_flight=1) as world,
     ):
 
-        async def call() -> None:
+        async def call(when: str) -> None:
             with pytest.raises(ClientClosed) as caught:
                 await world.transport.call(STATUS, read_text)
-            said.append(str(caught.value))
+            said[when] = str(caught.value)
 
         async with anyio.create_task_group() as group:
-            group.start_soon(call)  # on the wire
+            group.start_soon(call, "on the wire")
             await arrived.wait()
-            group.start_soon(call)  # waiting for a permit
+            group.start_soon(call, "waiting for a permit")
             await anyio.wait_all_tasks_blocked()
             await world.transport.aclose()
         world.check_nothing_leaked(1)
-        await call()
+        await call("afterwards")
         await world.transport.aclose()
         assert len(world.tasks) == 0
-    assert ["under way" in words for words in said] == [True, True, False]
+    assert {when for when, words in said.items() if "under way" in words} == {"on the wire"}
+    assert len(said) == 3
 
 
 async def test_closing_is_not_cut_short_by_cancellation() -> None:

@@ -21,7 +21,7 @@ from krixik_async._errors import (
     UnexpectedReply,
 )
 from krixik_async._offload import InlineOffload, ThreadOffload
-from krixik_async._transport import TransportStatistics, _answers
+from krixik_async._transport import TransportStatistics, _posting
 from tests.transport_world import (
     KEY,
     SENDERS,
@@ -241,7 +241,7 @@ async def test_a_link_that_is_none_is_an_unexpected_reply(destination: Path) -> 
 async def test_a_refusal_without_end_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, destination: Path
 ) -> None:
-    monkeypatch.setattr(_answers, "LARGEST_REPLY_BYTES", 100)
+    monkeypatch.setattr(_posting, "LARGEST_REPLY_BYTES", 100)
 
     async def handler(peer: Peer) -> None:
         await peer.request()
@@ -269,7 +269,7 @@ class FullDisk(InlineOffload):
 
 
 @by_every_sender
-@pytest.mark.parametrize("step", ["_create", "write", "_settle", "replace"])
+@pytest.mark.parametrize("step", ["begin", "write", "settle", "place"])
 async def test_a_full_disk_is_told_and_not_tried_again(
     sender: str, step: str, destination: Path
 ) -> None:
@@ -338,7 +338,7 @@ async def test_a_download_that_nobody_waits_for_any_more_is_not_put_in_place(
 
     class Slow(InlineOffload):
         async def __call__(self, function: Any, /, *args: object) -> Any:
-            if function.__name__ == "_settle":
+            if function.__name__ == "settle":
                 settling.set()
                 await cancelled.wait()
             return await super().__call__(function, *args)

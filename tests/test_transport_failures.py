@@ -14,8 +14,9 @@ from aiohttp.client_reqrep import ConnectionKey
 
 from krixik_async._errors import AnswerLost, ConnectFailed, KrixikError, UnexpectedReply
 from krixik_async._transport._failures import describe, meaning, reported, timed_out
-from krixik_async._transport._seam import Progress
+from krixik_async._transport._seam import Progress, host_of
 
+HOST = "krixik.test:443"
 CONNECTED = Progress()
 SECRET_URL = "http://h/p?SECRET"
 
@@ -53,7 +54,7 @@ def test_every_error_of_the_libraries_has_a_meaning_and_tells_no_secret(
     kind: type[Exception],
 ) -> None:
     assert issubclass(kind, reported())
-    error = meaning("process", made(kind), CONNECTED)  # type: ignore[arg-type]
+    error = meaning("process", made(kind), CONNECTED, HOST)  # type: ignore[arg-type]
     ours = not kind.__module__.startswith("aiohttp")
     if kind.__name__ in BAD_URL:
         expected: type[KrixikError] = UnexpectedReply
@@ -93,7 +94,7 @@ def caused(outer: Exception, inner: BaseException) -> Exception:
 def test_what_httpx_aiohttp_calls_a_connect_time_out_is_judged_by_its_cause(
     cause: BaseException, expected: type[KrixikError]
 ) -> None:
-    error = meaning("process", caused(httpx.ConnectTimeout(""), cause), CONNECTED)
+    error = meaning("process", caused(httpx.ConnectTimeout(""), cause), CONNECTED, HOST)
     assert type(error) is expected
     assert "SECRET" not in str(error)
 
@@ -101,18 +102,48 @@ def test_what_httpx_aiohttp_calls_a_connect_time_out_is_judged_by_its_cause(
 def test_without_aiohttp_httpxs_own_word_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(__import__("sys").modules, "aiohttp")
     assert aiohttp.ClientError not in reported()
-    assert type(meaning("x", httpx.ConnectTimeout(""), CONNECTED)) is ConnectFailed
-    assert type(meaning("x", httpx.ReadTimeout(""), CONNECTED)) is AnswerLost
+    assert type(meaning("x", httpx.ConnectTimeout(""), CONNECTED, HOST)) is ConnectFailed
+    assert type(meaning("x", httpx.ReadTimeout(""), CONNECTED, HOST)) is AnswerLost
 
 
 def test_whatever_fails_while_connecting_was_never_sent() -> None:
-    assert type(meaning("x", httpx.ReadError(""), Progress(is_connecting=True))) is ConnectFailed
-    assert type(timed_out("x", 15.0, Progress(is_connecting=True))) is ConnectFailed
-    assert str(timed_out("x", 15.0, CONNECTED)) == ("x got no answer within 15 s")
+    assert (
+        type(meaning("x", httpx.ReadError(""), Progress(is_connecting=True), HOST)) is ConnectFailed
+    )
+    assert type(timed_out("x", 15.0, Progress(is_connecting=True), HOST)) is ConnectFailed
+    assert str(timed_out("x", 15.0, CONNECTED, HOST)) == ("x got no answer within 15 s")
 
 
 def test_a_full_pool_is_told_with_its_cure() -> None:
-    assert "limits=" in str(meaning("x", httpx.PoolTimeout(""), CONNECTED))
+    assert "limits=" in str(meaning("x", httpx.PoolTimeout(""), CONNECTED, HOST))
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://user:SECRET@krixik.test/path?key=SECRET", "krixik.test:443"),
+        ("http://krixik.test", "krixik.test:80"),
+        ("http://127.0.0.1:8642/x", "127.0.0.1:8642"),
+        ("http://[::1]:8642/x", "[::1]:8642"),
+    ],
+)
+def test_a_host_is_named_with_its_port_and_nothing_else(url: str, host: str) -> None:
+    assert host_of(httpx.URL(url)) == host
+
+
+def test_a_failed_connection_names_host_and_port_and_the_systems_reason() -> None:
+    """And not the library's class, which calls a refused connection a time-out."""
+    refused = caused(httpx.ConnectTimeout(""), ConnectionRefusedError(111, "x"))
+    assert str(meaning("list", refused, CONNECTED, HOST)) == (
+        "list could not connect to krixik.test:443 (Connection refused). Nothing was sent"
+    )
+    unknown = httpx.ConnectTimeout("")
+    assert str(meaning("list", unknown, CONNECTED, HOST)) == (
+        "list could not connect to krixik.test:443 (ConnectTimeout). Nothing was sent"
+    )
+    assert str(timed_out("list", 3.0, Progress(is_connecting=True), HOST)) == (
+        "list could not connect to krixik.test:443 within 3 s. Nothing was sent"
+    )
 
 
 def test_the_systems_words_are_found_however_deep() -> None:

@@ -19,7 +19,7 @@ import respx
 from httpx_aiohttp import HttpxAiohttpClient
 
 from krixik_async._errors import KrixikError
-from krixik_async._transport import BytesSource
+from krixik_async._sources import BytesSource
 from krixik_async._transport._seam import HideQueries, PresignedURL, hidden
 from tests.transport_world import (
     KEY,

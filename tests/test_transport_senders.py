@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from krixik_async._errors import ConnectFailed, UploadRejected
-from krixik_async._transport import BytesSource
+from krixik_async._sources import BytesSource
 from krixik_async._transport._seam import Progress, proxy_for
 from krixik_async._transport._sharded import ShardedSender
 from tests.transport_world import (

@@ -23,14 +23,14 @@ from krixik_async._errors import (
     UploadRejected,
 )
 from krixik_async._offload import InlineOffload, Offload, ThreadOffload
-from krixik_async._transport import (
+from krixik_async._sources import (
+    READ_BYTES,
     BytesSource,
     FileSource,
     PathSource,
-    TransportStatistics,
     UploadSource,
-    _upload,
 )
+from krixik_async._transport import TransportStatistics
 from krixik_async._wire import encode_form
 from tests.transport_world import (
     KEY,
@@ -121,7 +121,7 @@ async def test_every_source_reads_again_from_its_start(tmp_path: Path) -> None:
             assert await source.size(InlineOffload()) == len(CONTENT)
             chunks = [chunk async for chunk in source.chunks(InlineOffload())]
             assert b"".join(chunks) == CONTENT
-            assert max(map(len, chunks)) <= _upload.READ_BYTES
+            assert max(map(len, chunks)) <= READ_BYTES
 
 
 async def test_a_file_source_that_was_not_measured_is_read_from_the_start() -> None:
@@ -311,7 +311,7 @@ async def test_a_replaced_file_stops_the_upload(sender: str, tmp_path: Path) -> 
 
     async def handler(peer: Peer) -> None:
         await peer.head()
-        await peer.take(_upload.READ_BYTES)
+        await peer.take(READ_BYTES)
         other.rename(path)
         await peer.closed_by_client()
 

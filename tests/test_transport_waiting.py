@@ -19,8 +19,9 @@ from krixik_async._errors import (
     ServerError,
     UploadInterrupted,
 )
+from krixik_async._sources import BytesSource
 from krixik_async._tasks import TaskSet
-from krixik_async._transport import BytesSource, InProcessTransport, TransportStatistics
+from krixik_async._transport import InProcessTransport, TransportStatistics
 from tests.transport_world import STATUS, SUBMIT, read_text, ticket_for, transport_to
 
 pytestmark = pytest.mark.anyio
@@ -257,5 +258,15 @@ async def test_a_turn_that_comes_after_closing_is_not_taken() -> None:
         await world.transport.aclose()
         attempt: Any = None
         with pytest.raises(ClientClosed):
-            await world.transport._exchanges.run(attempt, attempt)
+            await world.transport._exchanges.run(attempt)
         world.check_nothing_leaked()
+
+
+async def test_no_pause_is_begun_after_closing() -> None:
+    """As by a waiter that was handed its permit while the service wants a pause."""
+    async with virtual(Service()) as world:
+        await world.transport.aclose()
+        started = anyio.current_time()
+        with pytest.raises(ClientClosed, match="under way"):
+            await world.transport._exchanges.pause(60)
+        assert anyio.current_time() == started

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
-from krixik_async import Tree
+from krixik_async import MissingExtra, Tree
 
 
 def tree(*paths: str) -> Tree:
@@ -57,3 +61,39 @@ def test_each_file_has_one_line(names: set[str]) -> None:
 def test_a_tree_is_iterable() -> None:
     found = tree("/b.txt", "/a.txt")
     assert (list(found), len(found)) == (["/b.txt", "/a.txt"], 2)
+
+
+def drawn(found: Tree, width: int = 80) -> str:
+    out = io.StringIO()
+    found.draw(console=Console(file=out, width=width))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        (),
+        ("/a.txt",),
+        ("/novels/n0/book 0.txt", "/novels/n1/book 1.txt", "/novels/moby.txt", "/z.txt"),
+        ("/v1/a.txt", "/v1"),
+        ("/[red]a, b.txt",),
+    ],
+)
+def test_drawn_with_rich_it_is_the_same_tree(paths: tuple[str, ...]) -> None:
+    """Names are shown as they are: brackets in them are no markup."""
+    assert drawn(tree(*paths)) == tree(*paths).render()
+
+
+def test_a_deep_tree_is_drawn_with_rich_too() -> None:
+    assert drawn(tree("/a" * 300 + "/x.txt"), width=5000).count("/a") == 300
+
+
+def test_by_itself_it_draws_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    tree("/a.txt").draw()
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == ["/", "└── a.txt"]
+
+
+def test_without_rich_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rich.tree", None)
+    with pytest.raises(MissingExtra, match=r'pip install "krixik-async\[cli\]"'):
+        tree("/a.txt").draw()

@@ -1,24 +1,17 @@
-"""What a file may be called, carry and contain; each rule with its limit on both sides."""
+"""What a file may be called and carry, and its size; each rule with its limit on both sides."""
 
 from __future__ import annotations
 
-import io
-import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krixik_async import _validation
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
 from krixik_async._validation import (
-    MAX_LINES,
-    MIN_WORDS,
-    JsonCheck,
-    TextCheck,
     check_bool,
     check_description,
     check_directory,
@@ -396,171 +389,3 @@ def test_sizes_have_a_least_and_a_most(chain: list[str], least: int, most: int) 
     assert str(error_of(check_size, most + 1, chain, what="x")) == (
         f"x has {most + 1} bytes but {chain[0]!r} takes at most {most}: split it into parts"
     )
-
-
-def verdict(pieces: list[bytes]) -> str:
-    """Give what TextCheck says of a text that comes in these pieces."""
-    check = TextCheck("x")
-    try:
-        for piece in pieces:
-            check.feed(piece)
-        check.finish()
-    except InvalidArgument as error:
-        return str(error)
-    return "good"
-
-
-def reference(whole: bytes, least: int = MIN_WORDS, most: int = MAX_LINES) -> str:
-    """Give what is true of the whole text, read as Python reads a text file."""
-    try:
-        text = whole.decode("utf-8")
-    except UnicodeDecodeError:
-        return "x is not UTF-8 text: save it with that encoding and send it again"
-    words = len(text.split())
-    if words < least:
-        return f"x has {words} word(s) but must have at least {least}"
-    lines = len(list(io.StringIO(text, newline=None)))
-    if lines > most:
-        return f"x has {lines} lines but at most {most} are allowed: split it into parts"
-    return "good"
-
-
-def cut(whole: bytes, places: list[int]) -> list[bytes]:
-    edges = sorted({place % (len(whole) + 1) for place in places})
-    return [whole[a:b] for a, b in zip([0, *edges], [*edges, len(whole)], strict=True)]
-
-
-texts = st.text(st.sampled_from("ab\r\n é€😀\ufeff" + WHITE_SPACE), max_size=40)
-places = st.lists(st.integers(min_value=0, max_value=200), max_size=12)
-
-
-@pytest.fixture(scope="module", params=[(0, 0), (1, 2), (3, 5), (MIN_WORDS, MAX_LINES)])
-def limits(request: pytest.FixtureRequest) -> Iterator[tuple[int, int]]:
-    """Set the least words and the most lines, so that short texts meet both limits."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_validation, "MIN_WORDS", request.param[0])
-        patch.setattr(_validation, "MAX_LINES", request.param[1])
-        yield request.param
-
-
-@given(texts, places)
-def test_a_text_in_pieces_is_judged_like_the_whole(
-    limits: tuple[int, int], text: str, places: list[int]
-) -> None:
-    whole = text.encode()
-    assert verdict(cut(whole, places)) == reference(whole, *limits)
-
-
-@given(texts)
-def test_a_text_byte_by_byte_is_judged_like_the_whole(limits: tuple[int, int], text: str) -> None:
-    whole = text.encode()
-    assert verdict([whole[i : i + 1] for i in range(len(whole))]) == reference(whole, *limits)
-
-
-@given(texts, st.binary(max_size=6), texts, places)
-def test_wrong_bytes_are_found_wherever_the_pieces_end(
-    before: str, wrong: bytes, after: str, places: list[int]
-) -> None:
-    whole = before.encode() + wrong + after.encode()
-    assert verdict(cut(whole, places)) == reference(whole)
-
-
-@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
-@pytest.mark.parametrize("last", ["", "end"])
-@pytest.mark.parametrize("size", [65_535, 65_536])
-def test_a_hundred_thousand_lines_are_the_most(end: str, last: str, size: int) -> None:
-    """The last line counts whether or not it is ended."""
-    lines = MAX_LINES - bool(last)
-    whole = (f"w{end}" * lines + last).encode()
-    for text in (whole, f"w{end}".encode() + whole):
-        pieces = [text[i : i + size] for i in range(0, len(text), size)]
-        assert verdict(pieces) == reference(text)
-    assert reference(whole) == "good"
-
-
-@pytest.mark.parametrize(("text", "good"), [("a b c d e f", True), ("a b c d e", False)])
-def test_six_words_are_the_least(text: str, good: bool) -> None:
-    assert (verdict([text.encode()]) == "good") is good
-
-
-def test_a_byte_order_mark_is_text() -> None:
-    assert verdict(["\ufeffa b c d e f".encode()]) == "good"
-
-
-def test_a_cut_character_at_the_very_end_is_wrong() -> None:
-    assert verdict([b"a b c d e f \xe2\x82"]).startswith("x is not UTF-8")
-
-
-def test_the_first_wrong_byte_ends_the_reading() -> None:
-    check = TextCheck("x")
-    with pytest.raises(InvalidArgument):
-        check.feed(b"a b\xff c d e f g")
-
-
-def of_json(body: bytes, size: int = 7) -> str:
-    check = JsonCheck("x")
-    try:
-        for start in range(0, len(body), size):
-            check.feed(body[start : start + size])
-        check.finish()
-    except InvalidArgument as error:
-        return str(error)
-    return "good"
-
-
-@pytest.mark.parametrize(
-    "entries",
-    [
-        [{"snippet": "a"}],
-        [{"snippet": "é " * 255, "line_numbers": [1], "k" * 255: None}],
-        [{"snippet": "a", "author": "w " * 255}, {"snippet": "b"}],
-    ],
-)
-def test_a_list_of_objects_with_snippets_is_json_input(entries: Any) -> None:
-    assert of_json(json.dumps(entries).encode()) == "good"
-    assert of_json(json.dumps(entries, ensure_ascii=False).encode(), size=1) == "good"
-
-
-@pytest.mark.parametrize(
-    ("entries", "words"),
-    [
-        ({"snippet": "a"}, "must be a JSON list of 1 to 1000000 objects"),
-        ([], "must be a JSON list"),
-        ("a", "must be a JSON list"),
-        (None, "must be a JSON list"),
-        (["a"], "entry 0 must be an object with a text under 'snippet'"),
-        ([{}], "entry 0 must be an object"),
-        ([{"text": "a"}], "entry 0 must be an object"),
-        ([{"snippet": 5}], "entry 0 must be an object"),
-        ([{"snippet": "a"}, {"text": "a"}], "entry 1 must be an object"),
-        ([{"snippet": "a"}, {"snippet": " \n"}], "entry 1 has 0 words under 'snippet'"),
-        ([{"snippet": "w " * 256}, {"snippet": "a"}], "entry 0 has 256 words under 'snippet'"),
-        ([{"snippet": "a", "b": "w " * 256}], "entry 0 has 256 words under 'b'"),
-        ([{"snippet": "a", "b": ""}], "entry 0 has 0 words under 'b'"),
-        ([{"snippet": "a", "k" * 256: 1}], "entry 0 has a key of 256 characters but at most 255"),
-    ],
-)
-def test_other_json_is_refused_naming_the_entry(entries: Any, words: str) -> None:
-    assert words in of_json(json.dumps(entries).encode())
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"[{",
-        b'[{"snippet": "\xff"}]',
-        b"[" * 200_000,
-        json.dumps([{"snippet": "a"}]).encode("utf-16"),
-        b"\xef\xbb\xbf" + json.dumps([{"snippet": "a"}]).encode(),
-    ],
-)
-def test_what_is_not_json_in_utf_8_is_refused(body: bytes) -> None:
-    assert of_json(body, size=100_000) == "x is not JSON in UTF-8"
-
-
-def test_a_million_entries_are_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert JsonCheck.MAX_ENTRIES == 1_000_000
-    monkeypatch.setattr(JsonCheck, "MAX_ENTRIES", 3)
-    assert of_json(json.dumps([{"snippet": "a"}] * 3).encode()) == "good"
-    assert "of 1 to 3 objects" in of_json(json.dumps([{"snippet": "a"}] * 4).encode())

@@ -162,6 +162,15 @@ def without(key: str, body: dict[str, Any]) -> dict[str, Any]:
         ({**TICKET, "presigned_post_url_results": without("url", FORM)}, "no upload form"),
         ({**TICKET, "presigned_post_url_results": without("fields", FORM)}, "no upload form"),
         ({**TICKET, "presigned_post_url_results": {**FORM, "fields": []}}, "no upload form"),
+        # JSON can say half of a surrogate pair; no form can be made of it.
+        (
+            {**TICKET, "presigned_post_url_results": {**FORM, "fields": {"key": "\ud800"}}},
+            "its upload form is no text",
+        ),
+        (
+            {**TICKET, "presigned_post_url_results": {**FORM, "fields": {"\udfff": CANARY}}},
+            "its upload form is no text",
+        ),
         ([TICKET], "the body is not a JSON object"),
         (b'"' + CANARY.encode(), "the body is not a JSON object"),
     ],
@@ -299,8 +308,11 @@ def test_a_status_without_words_has_none(message: Any) -> None:
             {"process_id": "r", "failure_module": "module_2.keyword-db", "new": 1},
             FailureStatus(process_id="r", failure_module="module_2.keyword-db"),
         ),
-        ({"process_id": "r"}, FailureStatus(process_id="r", failure_module=None)),
-        ({"failure_module": 5}, FailureStatus(process_id=None, failure_module=None)),
+        (
+            {"process_id": "r", "message": "no weights"},
+            FailureStatus(process_id="r", failure_module=None, message="no weights"),
+        ),
+        ({"failure_module": 5, "message": 5}, FailureStatus(process_id=None, failure_module=None)),
         ({}, FailureStatus(process_id=None, failure_module=None)),
         ("broke", FailureStatus(process_id=None, failure_module=None)),
         (True, FailureStatus(process_id=None, failure_module=None)),

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from krixik_async._wire._requests import (
     CONTENT_TYPE,
     KEY_HEADER,
-    LATER_PATHS,
     PROTOCOL_VERSION,
     CheckCap,
     CheckIn,
@@ -187,7 +186,6 @@ def test_each_request_has_its_path_and_its_time(kind: type[Request], endpoint: E
 
 def test_the_constants_of_the_protocol() -> None:
     assert (PROTOCOL_VERSION, CONTENT_TYPE, KEY_HEADER) == ("1.1.19", "text/plain", "krixikApiKey")
-    assert LATER_PATHS == ("/semantic-search",)
 
 
 # --- round trips ---------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What users write, type-checked and never run: mypy --strict must find nothing to say.
+"""What users write, type-checked and never run: mypy and pyright, strict, must find nothing.
 
 The `type: ignore` comments mark calls that must not pass: an ignore that is not needed is an error.
 """
@@ -6,6 +6,8 @@ The `type: ignore` comments mark calls that must not pass: an ignore that is not
 from __future__ import annotations
 
 import io
+import random
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO, assert_type
 
@@ -14,20 +16,27 @@ import tenacity
 
 from krixik_async import (
     AsCompleted,
+    BulkOutcome,
+    BulkStream,
     CapResult,
     DeleteResult,
+    FileInput,
     FileRecord,
     GlobalSearchResult,
     Job,
     JobOutcome,
     JobRef,
+    KeywordItem,
     KeywordSearchResult,
     Krixik,
     ListResult,
     Output,
+    Pager,
     Pipeline,
     ProcessStatus,
+    Reply,
     ResetResult,
+    SemanticItem,
     SemanticSearchResult,
     Tree,
     UpdateResult,
@@ -48,6 +57,49 @@ async def clients() -> None:
     Krixik(api_key="k", api_url="u", max_in_fligth=8)  # type: ignore[call-arg]
     Krixik(api_key="k", api_url="u", http_client=httpx.Client())  # type: ignore[arg-type]
     Krixik("k", "u")  # type: ignore[call-arg]
+    assert_type(
+        Krixik.from_env(http_client=httpx.AsyncClient(), clock=None, rng=random.Random(1)), Krixik
+    )
+    Krixik.from_env(http_clinet=httpx.AsyncClient())  # type: ignore[call-arg]
+
+
+async def options(krixik: Krixik, pipeline: Pipeline) -> None:
+    assert_type(krixik.with_options(attempts=1, attempt_timeout_s=None), Krixik)
+    assert_type(pipeline.with_options(headers={"X-Trace": "1"}, backoff_s=0.1), Pipeline)
+    krixik.with_options(max_in_flight=3)  # type: ignore[call-arg]
+    pipeline.with_options(attempts="1")  # type: ignore[arg-type]
+
+
+async def paging(pipeline: Pipeline) -> None:
+    files = pipeline.iter_files(page_size=100, symbolic_directory_paths=["/*"])
+    assert_type(files, Pager[FileRecord])
+    async with files:
+        async for record in files:
+            assert_type(record, FileRecord)
+    assert_type(files.reply, Reply | None)
+    async for item in pipeline.iter_keyword_search(query="whale", file_ids={"id"}):
+        assert_type(item, KeywordItem)
+    async for near in pipeline.iter_semantic_search(query="whale", k=2, file_ids=["id"]):
+        assert_type(near, SemanticItem)
+    pipeline.iter_files(max_files=5)  # type: ignore[call-arg]
+
+
+async def many(pipeline: Pipeline, inputs: AsyncIterator[FileInput]) -> None:
+    assert_type(pipeline.process_many("folder", journal=Path("run.db")), BulkStream)
+    pipeline.process_many(inputs, max_in_flight=4, on_error="raise", download_output=True)
+    files: list[FileInput | Path | dict[str, str]] = [
+        FileInput("a.txt", key="a"),
+        Path("b.txt"),
+        {"local_file_path": "c.txt"},
+    ]
+    async with pipeline.process_many(files, local_save_directory="out") as stream:
+        async for outcome in stream:
+            assert_type(outcome, BulkOutcome)
+            assert_type(outcome.job, JobRef | None)
+            assert_type(outcome.saved, tuple[Path, ...])
+    pipeline.process_many(5)  # type: ignore[arg-type]
+    pipeline.process_many("folder", on_error="ignore")  # type: ignore[arg-type]
+    FileInput("a.txt", "b.txt")  # type: ignore[call-arg]
 
 
 async def sending(pipeline: Pipeline, wait: bool, file: BinaryIO) -> None:
@@ -79,6 +131,9 @@ async def sending(pipeline: Pipeline, wait: bool, file: BinaryIO) -> None:
         verbose=False,
         local_save_directory=Path("out"),
     )
+    chosen = {"module_1": {"model": "sentence"}}
+    await pipeline.process(local_file_path="a.txt", modules=chosen)
+    await pipeline.process(local_file_path="a.txt", modules={"parser": "fixed"})  # type: ignore[dict-item]
     await pipeline.process(local_file_path=b"text", file_name="a.txt")
     await pipeline.process(local_file_path=io.BytesIO(b"text"), file_name="a.txt")
     await pipeline.process(local_file_path=file, file_name="a.txt")
@@ -94,6 +149,7 @@ async def jobs(job: Job) -> None:
     assert_type(job.file_id, str)
     assert_type(job.expires_at, float)
     assert_type(job.pipeline, Pipeline)
+    assert_type(job.reply, Reply | None)
 
 
 async def waiting(krixik: Krixik, pipeline: Pipeline, job: Job) -> None:
@@ -136,6 +192,7 @@ async def the_rest(krixik: Krixik, pipeline: Pipeline, order: str | None) -> Non
     tree = await pipeline.show_tree(max_files=None)
     assert_type(tree, Tree)
     assert_type(tree.render(), str)
+    assert_type(tree.draw(), None)
     near = await pipeline.semantic_search(query="whale", k=2, file_ids=["id"])
     assert_type(near, SemanticSearchResult)
     assert_type(near.items[0].search_results[0].line_numbers, tuple[int, ...])
@@ -150,3 +207,4 @@ async def the_rest(krixik: Krixik, pipeline: Pipeline, order: str | None) -> Non
     assert_type(await krixik.check_cap(), CapResult)
     assert_type(krixik.available_modules, list[str])
     await pipeline.test_input(local_file_path=Path("a.txt"))
+    await pipeline.test_input(local_file_path=b"text", file_name="a.txt")

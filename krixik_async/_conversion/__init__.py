@@ -17,7 +17,7 @@ from pathlib import PurePath
 from krixik_async._conversion._limits import Unconvertible
 from krixik_async._errors import InvalidArgument, MissingExtra
 from krixik_async._offload import Offload
-from krixik_async._transport import UploadSource
+from krixik_async._sources import UploadSource
 
 # The official client (1.1.19, read 2026-11) allows 100.000001 MiB and asks for ten words.
 MAX_BYTES = 100 * 2**20 + 1

@@ -27,9 +27,10 @@ def key_of(ref: JobRef) -> Key:
 class Entry(Watched):
     """Hold one waited-for job in the scheduler.
 
-    `due` is when the agenda has it; `place` where it is ("unpaid" is in the agenda too); `listed` that a bulk look has shown it
-    finished, `absent_at` when the last one was sent that did not; `swept` that they may look for it. `waiters` is one subscription or several: a
-    dict for one would cost as much as all the rest.
+    `due` is when the agenda has it; `place` where it is ("unpaid" is in the agenda too); `listed`
+    that a bulk look has shown it finished, `absent_at` when the last one was sent that did not;
+    `swept` that they may look for it. `waiters` is one subscription or several: a dict for one
+    would cost as much as all the rest.
     """
 
     crowd: Crowd = attrs.field(kw_only=True)

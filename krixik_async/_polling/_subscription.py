@@ -108,8 +108,8 @@ class Subscription:
     async def take(self, *, until: float) -> list[JobOutcome]:
         """Give what is new, waiting for it until the monotonic time `until`; then an empty list.
 
-        A notice ends the waiting too, and so does `wake`. Raises what `fail` was given. Cancel-safe:
-        nothing is lost.
+        A notice ends the waiting too, and so does `wake`. Raises what `fail` was given.
+        Cancel-safe: nothing is lost.
         """
         with anyio.CancelScope(deadline=until) as scope:
             await self._event.wait()

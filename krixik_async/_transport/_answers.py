@@ -1,4 +1,4 @@
-"""What is done with an answer once its head is there: read it whole, or save it."""
+"""What is done with the answer to a download once its head is there: save it, or go on."""
 
 from __future__ import annotations
 
@@ -12,46 +12,29 @@ from krixik_async._errors import (
     UnexpectedReply,
 )
 from krixik_async._reply import Reply
-from krixik_async._transport._bodies import body_of
 from krixik_async._transport._download import Saving
-from krixik_async._transport._exchange import Attempt, Consume
+from krixik_async._transport._exchange import Consume, Streamed
+from krixik_async._transport._posting import read_whole
 from krixik_async._transport._seam import PresignedURL, hidden
 
-# A list of 10,000 records is about 8 MB; what is larger than this is no answer of this protocol.
-LARGEST_REPLY_BYTES = 64 * 1024 * 1024
 _FOLLOWED = frozenset({301, 302, 303, 307, 308})
 
 
-async def read_whole(response: httpx.Response, attempt: Attempt) -> Reply:
-    """Read the body, decoded. Raises UnexpectedReply beyond 64 MiB."""
-    pieces: list[bytes] = []
-    size = 0
-    async with body_of(response) as body:
-        async for piece in body:
-            size += len(piece)
-            if size > LARGEST_REPLY_BYTES:
-                raise UnexpectedReply(
-                    f"{attempt.name} was answered with more than {LARGEST_REPLY_BYTES} bytes",
-                    reply=Reply(response.status_code, dict(response.headers.items())),
-                )
-            pieces.append(piece)
-    # httpx gives header names in lower case and joins repeated ones.
-    return Reply(response.status_code, dict(response.headers.items()), b"".join(pieces))
+def save_or_follow(saving: Saving) -> Consume[int | PresignedURL | None]:
+    """Give what saves a file, gives the place a redirect names, and refuses anything else."""
 
-
-def save_or_follow(saving: Saving) -> Consume[int | PresignedURL]:
-    """Give what saves a 200, gives the place a redirect names, and refuses anything else."""
-
-    async def consume(response: httpx.Response, attempt: Attempt) -> int | PresignedURL:
+    async def consume(
+        response: httpx.Response, attempt: Streamed[int | PresignedURL | None]
+    ) -> int | PresignedURL | None:
         url = attempt.request.url
-        if response.status_code == 200:
+        if saving.takes(response.status_code):
             return await saving.save(
                 response, on_bytes=attempt.restart_limit, is_wanted=lambda: attempt.is_wanted
             )
         target = response.headers.get("location")
         if response.status_code in _FOLLOWED and target is not None:
             return signed_url(target, "download", base=url)
-        raise _refused(url, await read_whole(response, attempt))
+        raise _refused(url, await read_whole(response, attempt.name))
 
     return consume
 
@@ -60,7 +43,7 @@ def signed_url(url: str, name: str, *, base: httpx.URL | None = None) -> Presign
     """Give a link of the service as a URL. Raises UnexpectedReply if it is no http(s) URL."""
     try:
         parsed = PresignedURL(url if base is None else base.join(url))
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, ValueError):  # of half a surrogate pair, for one
         parsed = None
     if parsed is None or parsed.scheme not in ("http", "https") or not parsed.host:
         raise UnexpectedReply(f"{name}: the service gave a link that is no http(s) URL")

@@ -26,6 +26,11 @@ Application: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 logger = logging.getLogger("krixik_async.server")
 
 _VERSIONS = {"version": "3.0", "spec_version": "2.4"}
+# By this ASGI extension an application can close its connection; the embedded server's faults do.
+HANG_UP = "krixik_async.hang_up"
+# What a client over a socket has handed to the system before it notices such an end: its own and
+# the other end's buffers, about so much on a loopback connection.
+_UNREAD_BYTES = 2**20
 # What requests under way, and then the application's shutdown, may take when it is closed.
 _END_WITHIN_S = 5.0
 
@@ -139,6 +144,7 @@ class _AppExchange(httpx.AsyncByteStream):
         self._app = app
         self._request = request
         self._scope = _scope_of(request, state)
+        self._scope["extensions"] = {HANG_UP: self.hang_up}
         self._upload: AsyncIterator[bytes] | None = None
         self._gone = anyio.Event()
         self._head_known = anyio.Event()
@@ -146,6 +152,8 @@ class _AppExchange(httpx.AsyncByteStream):
         self._failure: Exception | None = None
         self._complete = False
         self._upload_ended = False
+        self._hung_up = False
+        self._taken_since = 0
         # No buffer: the application goes on when its reader has taken what it sent.
         self._into, self._out_of = anyio.create_memory_object_stream[bytes](0)
 
@@ -176,6 +184,10 @@ class _AppExchange(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         self.disconnect()
 
+    def hang_up(self) -> None:
+        """Close the connection from the application's side."""
+        self._hung_up = True
+
     def disconnect(self) -> None:
         self._gone.set()
         self._out_of.close()
@@ -198,6 +210,8 @@ class _AppExchange(httpx.AsyncByteStream):
     async def _receive(self) -> Message:
         if self._gone.is_set() or self._complete:
             return {"type": "http.disconnect"}
+        if self._hung_up and (self._upload_ended or self._taken_since > _UNREAD_BYTES):
+            return self._break_off()
         if self._upload is None:
             self._upload = aiter(self._request.stream)  # type: ignore[arg-type] # async by httpx's own contract
         elif self._upload_ended:
@@ -214,7 +228,19 @@ class _AppExchange(httpx.AsyncByteStream):
             # An upload that was given up ends like a whole one: it must not be taken for one.
             return {"type": "http.disconnect"}
         self._upload_ended = piece is None
+        if self._hung_up:
+            self._taken_since += len(piece or b"")
         return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
+
+    def _break_off(self) -> Message:
+        if self._head is None:
+            self._failure = httpx.RemoteProtocolError(
+                "the server in this process closed the connection without an answer"
+            )
+        self._gone.set()
+        self._head_known.set()
+        self._into.close()
+        return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
         if self._gone.is_set():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-import anyio
 import attrs
 import httpx
 
@@ -25,15 +25,18 @@ from krixik_async._errors import (
 )
 from krixik_async._offload import Offload
 from krixik_async._reply import Reply
+from krixik_async._sources import UploadSource
 from krixik_async._tasks import TaskSet
-from krixik_async._transport._answers import read_whole, save_or_follow, signed_url
-from krixik_async._transport._bodies import BytesBody
+from krixik_async._transport._answers import save_or_follow, signed_url
 from krixik_async._transport._download import Saving
-from krixik_async._transport._exchange import Attempt, Exchanges, choose_sender
+from krixik_async._transport._exchange import Exchanges, Posted, Streamed, choose_sender
 from krixik_async._transport._pace import Pace, TransportStatistics
+from krixik_async._transport._part import look
 from krixik_async._transport._permits import Permits, Turn
+from krixik_async._transport._posting import read_whole, timeouts
 from krixik_async._transport._retry import MayRepeat, Retries, may_repeat_download
-from krixik_async._transport._upload import UploadBody, UploadSource
+from krixik_async._transport._seam import Target
+from krixik_async._transport._upload import UploadBody
 from krixik_async._version import __version__
 
 T = TypeVar("T")
@@ -44,6 +47,8 @@ SLOWEST_UPLOAD_BYTES_PER_S = 50_000.0
 # The official client's limit for a download, counted from the last bytes that came in.
 DOWNLOAD_STALL_S = 60.0
 _REDIRECTS = 5
+_NOTHING_LEFT = "Nothing was left half-written"
+_KEPT = "What came is kept beside the output's place: calling again goes on from there"
 
 _AGENT = {"User-Agent": f"krixik-async/{__version__}", "Accept": "*/*"}
 
@@ -61,6 +66,7 @@ class TransportSettings:
     backoff_s: float = 0.5
     backoff_cap_s: float = 30.0
     attempt_timeout_s: float | None = None
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
 
 class Transport:
@@ -92,24 +98,43 @@ class Transport:
             backoff_s=settings.backoff_s,
             backoff_cap_s=settings.backoff_cap_s,
             clock=clock,
+            pause=self._exchanges.pause,
             rng=rng,
             on_retry=self._exchanges.count_retry,
         )
-        self._headers = httpx.Headers(
-            {
-                **_AGENT,
-                "Accept-Encoding": "gzip, deflate",
-                "Content-Type": _wire.CONTENT_TYPE,
-                _wire.KEY_HEADER: settings.api_key,
-            }
+        self._headers = _headers(settings)
+        self._targets: dict[str, Target] = {}
+
+    def with_settings(self, settings: TransportSettings) -> Transport:
+        """Give one that shares everything with this and sends by other settings.
+
+        What bounds all requests together, `max_in_flight` and `rate_limit`, stays as it is here.
+        """
+        other = copy.copy(self)
+        other._settings = settings
+        other._headers = _headers(settings)
+        other._targets = {}
+        other._retries = self._retries.with_limits(
+            attempts=settings.attempts,
+            backoff_s=settings.backoff_s,
+            backoff_cap_s=settings.backoff_cap_s,
         )
-        self._urls: dict[str, httpx.URL] = {}
-        self._waiting: set[anyio.CancelScope] = set()
+        return other
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether `aclose()` was called, here or on one that shares with this."""
+        return self._exchanges.closed
 
     @property
     def statistics(self) -> TransportStatistics:
         """Count requests, retries and "too many" answers so far."""
         return self._exchanges.statistics
+
+    @property
+    def credentials(self) -> tuple[str, str]:
+        """Give (api_key, api_url), for telling accounts apart; never to be shown or kept."""
+        return self._settings.api_key, self._settings.api_url
 
     @property
     def rate(self) -> float | None:
@@ -130,34 +155,45 @@ class Transport:
         read: Callable[[_wire.Endpoint, Reply], T],
         *,
         turn: Turn | None = None,
+        on_lost: Callable[[], None] | None = None,
     ) -> T:
         """Post `request` and give what `read` makes of the answer; `turn` serves the first try.
 
         Repeats where that is safe (see `MayRepeat`). Raises what `read` raises, ConnectFailed,
-        AnswerLost, UnexpectedReply, ClientClosed. Cancel-safe.
+        AnswerLost, UnexpectedReply, ClientClosed. Cancel-safe. `on_lost` is told of each
+        try that was sent and not answered.
         """
+        self._check_open()
         endpoint, content = request.endpoint, _wire.encode(request)
         limit = self._settings.attempt_timeout_s or endpoint.attempt_timeout_s
-        if endpoint.path not in self._urls:
-            self._urls[endpoint.path] = _parse(self._settings.api_url + endpoint.path)
-        url = self._urls[endpoint.path]
+        target = self._targets.get(endpoint.path) or self._target(endpoint)
 
         async def once() -> T:
             nonlocal turn
             mine, turn = turn, None
-            post = httpx.Request(
-                "POST", url, headers=self._headers, content=content, extensions=self._timeouts()
-            )
-            post.stream = BytesBody(content)
-            reply = await self._exchanges.run(Attempt(endpoint.name, post, limit), read_whole, mine)
+            posted = Posted(name=endpoint.name, limit_s=limit, target=target, content=content)
+            try:
+                reply = await self._exchanges.run(posted, mine)
+            except AnswerLost:
+                if on_lost is not None:
+                    on_lost()
+                raise
             try:
                 return read(endpoint, reply)
             except KrixikError as error:
                 error.reply = error.reply or reply
                 raise
 
-        may_repeat = MayRepeat(repeatable=endpoint.repeatable)
-        return await self._until_closed(lambda: self._retries.run(endpoint.name, once, may_repeat))
+        return await self._retries.run(endpoint.name, once, MayRepeat(endpoint.repeatable))
+
+    def _target(self, endpoint: _wire.Endpoint) -> Target:
+        target = self._targets[endpoint.path] = Target(
+            name=endpoint.name,
+            url=_parse(self._settings.api_url + endpoint.path),
+            headers=self._headers,
+            connect_timeout_s=self._settings.connect_timeout_s,
+        )
+        return target
 
     async def upload(self, ticket: _wire.Ticket, source: UploadSource, *, file_name: str) -> None:
         """Post the form once. Returns when the host has confirmed it with 204.
@@ -176,9 +212,8 @@ class Transport:
             body = UploadBody(form, source, size, self._offload)
             await self._send_form(url, body, form.content_type)
 
-        await self._until_closed(
-            lambda: self._retries.run("upload", once, may_repeat=lambda _: False)
-        )
+        self._check_open()
+        await self._retries.run("upload", once, may_repeat=lambda _: False)
 
     async def _send_form(self, url: httpx.URL, body: UploadBody, content_type: str) -> None:
         limit = UPLOAD_LIMIT_S + body.length / SLOWEST_UPLOAD_BYTES_PER_S
@@ -188,14 +223,15 @@ class Transport:
             "Content-Type": content_type,
             "Content-Length": str(body.length),
         }
-        post = httpx.Request(
-            "POST", url, headers=headers, content=body, extensions=self._timeouts()
-        )
+        extensions = timeouts(self._settings.connect_timeout_s)
+        post = httpx.Request("POST", url, headers=headers, content=body, extensions=extensions)
         # httpx copies the URL and wraps the stream: put ours back.
         post.url, post.stream = url, body
         lost: KrixikError | None = None
         try:
-            reply = await self._exchanges.run(Attempt("upload", post, limit, body=body), read_whole)
+            reply = await self._exchanges.run(
+                Streamed(name="upload", request=post, limit_s=limit, body=body, consume=_read)
+            )
         except AnswerLost as error:
             lost = error
         if body.failure is not None:
@@ -214,39 +250,49 @@ class Transport:
     async def download(self, url: str, destination: Path) -> int:
         """Save what the link gives as `destination` and give the number of bytes written.
 
-        Repeats from the start where it stops short. What was at `destination` stays there until
-        the whole file can take its place. Raises DownloadRejected, DownloadInterrupted,
-        ConnectFailed, RateLimited, ServerError, ClientClosed. Cancel-safe.
+        Repeats where it stops short, and goes on where it stopped if the host can do that; what a
+        call that raises or is cancelled has got is kept beside `destination`, as
+        `<name>.part`, for the next. What was at `destination` stays there until the whole file
+        can take its place. Raises DownloadRejected, DownloadInterrupted, ConnectFailed,
+        RateLimited, ServerError, ClientClosed. Cancel-safe.
         """
         first = signed_url(url, "download")
-        return await self._until_closed(
-            lambda: self._retries.run(
-                "download", lambda: self._download_once(first, destination), may_repeat_download
-            )
+        self._check_open()
+        return await self._retries.run(
+            "download", lambda: self._download_once(first, destination), may_repeat_download
         )
 
     async def _download_once(self, url: httpx.URL, destination: Path) -> int:
         for _ in range(_REDIRECTS + 1):
+            private = destination.with_name(f".{self._rng.getrandbits(64):016x}.krixik-part")
+            held = await self._offload(look, destination)
+            saving = Saving(destination, private, self._offload, held)
             get = httpx.Request(
                 "GET",
                 url,
-                headers={**_AGENT, "Accept-Encoding": "identity"},
-                extensions=self._timeouts(),
+                headers={**_AGENT, "Accept-Encoding": "identity", **saving.headers},
+                extensions=timeouts(self._settings.connect_timeout_s),
             )
             get.url = url
-            attempt = Attempt("download", get, DOWNLOAD_STALL_S, in_own_task=True)
-            part = destination.with_name(f".{self._rng.getrandbits(64):016x}.krixik-part")
-            saving = Saving(destination, part, self._offload)
+            attempt = Streamed(
+                name="download",
+                request=get,
+                limit_s=DOWNLOAD_STALL_S,
+                in_own_task=True,
+                consume=save_or_follow(saving),
+            )
             lost: AnswerLost | None = None
             try:
-                found = await self._exchanges.run(attempt, save_or_follow(saving))
+                found = await self._exchanges.run(attempt)
             except AnswerLost as error:
                 lost = error
             if lost is not None:
-                raise DownloadInterrupted(f"{lost.message}. Nothing was left half-written")
+                left = _KEPT if saving.is_kept else _NOTHING_LEFT
+                raise DownloadInterrupted(f"{lost.message}. {left}")
             if isinstance(found, int):
                 return found
-            url = found
+            # None: the rest did not fit what was there, so the same place is asked for the whole.
+            url = url if found is None else found
         raise DownloadRejected(f"the download was redirected more than {_REDIRECTS} times")
 
     async def aclose(self) -> None:
@@ -254,28 +300,27 @@ class Transport:
 
         The user's `http_client` stays open. Idempotent; not cut short by cancellation.
         """
-        for scope in tuple(self._waiting):
-            scope.cancel()
         await self._exchanges.aclose()
 
-    async def _until_closed(self, work: Callable[[], Awaitable[T]]) -> T:
+    def _check_open(self) -> None:
         if self._exchanges.closed:
             raise ClientClosed("the client is closed: make a new one")
-        with anyio.CancelScope() as scope:
-            self._waiting.add(scope)
-            try:
-                return await work()
-            finally:
-                self._waiting.discard(scope)
-        raise ClientClosed(
-            "the client was closed while this was under way: it may or may not have been done"
-        )
 
-    def _timeouts(self) -> dict[str, dict[str, float | None]]:
-        connect = self._settings.connect_timeout_s
-        # Reading and writing are bounded by the attempt's own limit.
-        timeout = {"connect": connect, "pool": connect, "read": None, "write": None}
-        return {"timeout": timeout}
+
+async def _read(response: httpx.Response, attempt: Streamed[Reply]) -> Reply:
+    return await read_whole(response, attempt.name)
+
+
+def _headers(settings: TransportSettings) -> httpx.Headers:
+    return httpx.Headers(
+        {
+            **_AGENT,
+            **settings.headers,
+            "Accept-Encoding": "gzip, deflate",
+            "Content-Type": _wire.CONTENT_TYPE,
+            _wire.KEY_HEADER: settings.api_key,
+        }
+    )
 
 
 def _parse(url: str) -> httpx.URL:

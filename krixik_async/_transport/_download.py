@@ -1,18 +1,23 @@
-"""Writing an answer's body to disk so that a file of the final name is always a whole one."""
+"""Writing an answer's body to disk so that a file of the final name is always a whole one.
+
+A download that broke off is gone on with where it stopped: by the next try, or by a later call, if
+what was written is still there (`_part`) and the host has the same bytes still (RFC 9110, 13.1.5:
+`If-Range` lets it send the rest or, if they have changed, the whole).
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from contextlib import suppress
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
 from krixik_async._errors import DownloadInterrupted
 from krixik_async._offload import Offload
 from krixik_async._transport._bodies import body_of
+from krixik_async._transport._part import Held, Part, is_validator, part_of
 
 if TYPE_CHECKING:
     import httpx
@@ -21,17 +26,38 @@ T = TypeVar("T")
 
 # As for reading (`_upload`): large enough that the hop to a thread does not count.
 WRITE_BYTES = 512 * 1024
+WHOLE, REST, NO_REST = 200, 206, 416
+
+_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
 
 class Saving:
-    """Save one answer under `destination`, by way of the temporary name `part` beside it."""
+    """Save one answer under `destination`, going on with `held` if the host agrees.
 
-    def __init__(self, destination: Path, part: Path, offload: Offload) -> None:
+    `private` is a name beside it for a part that nobody goes on with.
+    """
+
+    def __init__(
+        self, destination: Path, private: Path, offload: Offload, held: Held | None = None
+    ) -> None:
         self._destination = destination
-        self._part = part
+        self._private = private
         self._offload = offload
+        self._held = held
         self._buffer = bytearray()
-        self._written = 0
+        self._received = 0
+        self.is_kept = False
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Give what asks for the rest only."""
+        if self._held is None:
+            return {}
+        return {"Range": f"bytes={self._held.size}-", "If-Range": self._held.validator}
+
+    def takes(self, status_code: int) -> bool:
+        """Tell whether an answer of that status is one to save."""
+        return status_code == WHOLE or (self._held is not None and status_code in (REST, NO_REST))
 
     async def save(
         self,
@@ -39,46 +65,88 @@ class Saving:
         *,
         on_bytes: Callable[[], None],
         is_wanted: Callable[[], bool],
-    ) -> int:
-        """Give the number of bytes written; leaves nothing behind on an error or cancellation.
+    ) -> int | None:
+        """Give the file's size, or None where the rest does not fit: ask again, for the whole.
 
-        `on_bytes` is called as bytes arrive; the file is not put in place unless `is_wanted`.
-        Raises DownloadInterrupted (caused by an OSError where it was the disk).
+        On an error or cancellation only a part that can be gone on with is left behind (then
+        `is_kept`). `on_bytes` is called as bytes arrive; the file is not put in place unless
+        `is_wanted`. Raises DownloadInterrupted (caused by an OSError where it was the disk).
         """
-        file = await self._disk(self._create)
-        placed = False
+        part, total = await self._open(response)
+        if part is None:
+            return None
+        keep = True
+        try:
+            await self._take(part, response, on_bytes, is_wanted)
+            self._check_length(response)
+            size = await self._disk(part.settle)
+            if total is not None and size != total:
+                keep = False
+                raise DownloadInterrupted(
+                    f"the download for {self._destination.name} came to {size} of {total} bytes"
+                )
+            if is_wanted():
+                await self._disk(part.place)
+        except DownloadInterrupted as error:
+            keep = keep and not isinstance(error.__cause__, OSError)
+            raise
+        else:
+            return size
+        finally:
+            with anyio.CancelScope(shield=True):
+                self.is_kept = await self._offload(part.put_away, keep and not part.placed)
+
+    async def _open(self, response: httpx.Response) -> tuple[Part | None, int | None]:
+        """Give the part to write to and the size that it must come to, if that is known."""
+        held = self._held
+        if response.status_code == WHOLE or held is None:
+            begin = (self._destination, self._private, validator_of(response.headers))
+            return await self._disk(Part.begin, *begin), None
+        said = _RANGE.fullmatch(response.headers.get("content-range", ""))
+        fits = (
+            response.status_code == REST
+            and said is not None
+            and int(said[1]) == held.size
+            and validator_of(response.headers) in (None, held.validator)
+        )
+        part = await self._disk(Part.go_on, self._destination, held)
+        if part is None:
+            raise DownloadInterrupted(f"{part_of(self._destination).name} was changed meanwhile")
+        if not fits or said is None:
+            await self._offload(part.put_away, False)
+            return None, None
+        return part, int(said[2])
+
+    async def _take(
+        self,
+        part: Part,
+        response: httpx.Response,
+        on_bytes: Callable[[], None],
+        is_wanted: Callable[[], bool],
+    ) -> None:
         try:
             async with body_of(response) as body:
                 async for piece in body:
                     on_bytes()
                     if not is_wanted():
                         break
+                    self._received += len(piece)
                     self._buffer += piece
                     if len(self._buffer) >= WRITE_BYTES:
-                        await self._flush(file)
-            await self._flush(file)
-            self._check_length(response)
-            await self._disk(_settle, file)
-            if is_wanted():
-                await self._disk(self._part.replace, self._destination)
-                placed = True
+                        await self._flush(part)
         finally:
             with anyio.CancelScope(shield=True):
-                await self._offload(self._clean_up, file, placed)
-        return self._written
+                await self._flush(part)
 
-    def _create(self) -> BinaryIO:
-        # "x": never over a file that is there, whatever its name.
-        return self._part.open("xb")
-
-    async def _flush(self, file: BinaryIO) -> None:
-        self._written += await self._disk(file.write, bytes(self._buffer))
+    async def _flush(self, part: Part) -> None:
+        content = bytes(self._buffer)
         self._buffer.clear()
+        await self._disk(part.write, content)
 
     def _check_length(self, response: httpx.Response) -> None:
         said = response.headers.get("content-length", "")
         # httpx counts nothing where the answer was in memory from the start (its MockTransport).
-        received = response.num_bytes_downloaded or self._written
+        received = response.num_bytes_downloaded or self._received
         if said.isdecimal() and int(said) != received:
             raise DownloadInterrupted(
                 f"the download for {self._destination.name} ended after {received} of {said} bytes"
@@ -92,15 +160,15 @@ class Saving:
                 f"{self._destination} could not be written: {error.strerror}"
             ) from error
 
-    def _clean_up(self, file: BinaryIO, placed: bool) -> None:
-        # Closing writes what is still buffered; on a full disk that fails like the write before.
-        with suppress(OSError):
-            file.close()
-        if not placed:
-            self._part.unlink(missing_ok=True)
 
+def validator_of(headers: Mapping[str, str]) -> str | None:
+    """Give the word by which the host knows these bytes, if a rest of them can be asked for.
 
-def _settle(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-    file.close()
+    Not a weak ETag, which is allowed to stand for other bytes; and not where the bytes on the way
+    are not those that are saved.
+    """
+    encoding = headers.get("content-encoding", "identity")
+    if encoding != "identity" or headers.get("accept-ranges") == "none":
+        return None
+    word = headers.get("etag") or headers.get("last-modified", "")
+    return word if is_validator(word) and not word.startswith("W/") else None

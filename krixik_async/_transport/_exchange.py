@@ -8,8 +8,9 @@ caller only waits for; everything ends by its limit.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Generic, TypeVar
 
 import anyio
 import attrs
@@ -17,12 +18,14 @@ import httpx
 
 from krixik_async._clock import Clock
 from krixik_async._errors import AnswerLost, ClientClosed, KrixikError
+from krixik_async._reply import Reply
 from krixik_async._tasks import TaskSet, on_trio
 from krixik_async._transport._asgi import InProcessTransport
 from krixik_async._transport._failures import meaning, reported, timed_out
+from krixik_async._transport._given import ClientSender, TransportSender
 from krixik_async._transport._pace import Pace, TransportStatistics, retry_after_s
 from krixik_async._transport._permits import Permits, Turn
-from krixik_async._transport._seam import ClientSender, Progress, Sender, TransportSender
+from krixik_async._transport._seam import Progress, Sender, Target, host_of
 from krixik_async._transport._upload import UploadBody
 
 logger = logging.getLogger("krixik_async")
@@ -34,20 +37,34 @@ _END_WITHIN_S = 5.0
 _THROTTLES = (429, 503)
 
 
-@attrs.define(eq=False)
-class Attempt:
+# Told the status and the headers of an answer as soon as they are known.
+Heard = Callable[["Attempt[Any]", int, Mapping[str, str]], None]
+
+
+@attrs.define(eq=False, kw_only=True)
+class Attempt(ABC, Generic[T]):
     """Be one try at one request."""
 
     name: str
-    request: httpx.Request = attrs.field(repr=False)
     limit_s: float
     body: UploadBody | None = None
     # Runs apart from its caller even where the sender would not need that: for what has files
     # of its own to clean up.
     in_own_task: bool = False
     is_wanted: bool = True
+    # What became of it, for the log: the answer's status, or in words.
+    outcome: int | str = "cancelled"
     progress: Progress = attrs.field(factory=Progress)
     scope: anyio.CancelScope = attrs.field(factory=lambda: anyio.CancelScope())
+
+    @property
+    @abstractmethod
+    def host(self) -> str:
+        """Give the "host:port" that it goes to, for messages."""
+
+    @abstractmethod
+    async def carry_out(self, sender: Sender, heard: Heard) -> T:
+        """Send the request and give what is made of the answer."""
 
     def restart_limit(self) -> None:
         """Count the limit from now: for answers of any length that still come in."""
@@ -60,7 +77,45 @@ class Attempt:
             self.body.abandoned = True
 
 
-Consume = Callable[[httpx.Response, Attempt], Awaitable[T]]
+@attrs.define(eq=False, kw_only=True)
+class Posted(Attempt[Reply]):
+    """Be one try at a call: a small body there, a whole answer back."""
+
+    target: Target
+    content: bytes = attrs.field(repr=False)
+
+    @property
+    def host(self) -> str:
+        """Give the "host:port" of the target."""
+        return host_of(self.target.url)
+
+    async def carry_out(self, sender: Sender, heard: Heard) -> Reply:
+        """Post it by the sender's shortest way."""
+        reply = await sender.post(self.target, self.content, self.progress)
+        heard(self, reply.status_code, reply.headers)
+        return reply
+
+
+@attrs.define(eq=False, kw_only=True)
+class Streamed(Attempt[T]):
+    """Be one try at what is too large to hold; `consume` makes the result of the open answer."""
+
+    request: httpx.Request = attrs.field(repr=False)
+    consume: Callable[[httpx.Response, Streamed[T]], Awaitable[T]] = attrs.field(repr=False)
+
+    @property
+    def host(self) -> str:
+        """Give the "host:port" of the request."""
+        return host_of(self.request.url)
+
+    async def carry_out(self, sender: Sender, heard: Heard) -> T:
+        """Open it and consume the answer as it comes in."""
+        async with sender.open(self.request, self.progress) as response:
+            heard(self, response.status_code, response.headers)
+            return await self.consume(response, self)
+
+
+Consume = Callable[[httpx.Response, Streamed[T]], Awaitable[T]]
 
 
 def choose_sender(
@@ -97,7 +152,8 @@ class Exchanges:
         self._pace = pace
         self._clock = clock
         self._tasks = tasks
-        self._under_way: set[Attempt] = set()
+        self._under_way: set[Attempt[Any]] = set()
+        self._pauses: set[anyio.CancelScope] = set()
         self._closed = False
         self._all_ended: anyio.Event | None = None
         self._requests = 0
@@ -125,23 +181,31 @@ class Exchanges:
 
     async def turn(self) -> Turn:
         """Wait until one more request may go. Cancel-safe. Give it to `run`, or release it."""
+        await self._take_turn()
+        return Turn(self._permits)
+
+    async def _take_turn(self) -> None:
         await self._permits.acquire()
         try:
-            await self._await_slot()
+            now = self._clock.now()
+            slot = self._pace.reserve(now)
+            if slot > now:
+                await self._await_slot(slot, now)
         except BaseException:
             self._permits.release()
             raise
-        return Turn(self._permits)
 
-    async def run(self, attempt: Attempt, consume: Consume[T], turn: Turn | None = None) -> T:
-        """Send the request and give what `consume` makes of the answer.
+    async def run(self, attempt: Attempt[T], turn: Turn | None = None) -> T:
+        """Carry the attempt out and give its result.
 
-        Raises what `consume` raises, ConnectFailed, AnswerLost, UnexpectedReply, ClientClosed.
-        Cancel-safe: returns promptly; a request that was sent may still be carried out.
+        Raises ConnectFailed, AnswerLost, UnexpectedReply, ClientClosed, and what consuming an
+        answer raises. Cancel-safe: returns promptly; a request that was sent may still be carried
+        out.
         """
         if turn is None:
-            turn = await self.turn()
-        turn.take()
+            await self._take_turn()
+        else:
+            turn.take()
         try:
             sender = self._open_sender()
         except BaseException:
@@ -149,9 +213,9 @@ class Exchanges:
             raise
         self._under_way.add(attempt)
         if attempt.in_own_task or sender.needs_own_task:
-            return await self._apart(sender, attempt, consume)
+            return await self._apart(sender, attempt)
         try:
-            return await self._exchange(sender, attempt, consume)
+            return await self._exchange(sender, attempt)
         except BaseException:
             attempt.abandon()
             raise
@@ -159,8 +223,13 @@ class Exchanges:
             self._ended(attempt)
 
     async def aclose(self) -> None:
-        """End what is under way, then close what was made here. Idempotent; shielded."""
+        """End what is under way, then close what was made here. Idempotent; shielded.
+
+        What waits for a permit gets one as others end, and learns of the closing then.
+        """
         self._closed = True
+        for scope in tuple(self._pauses):
+            scope.cancel()
         with anyio.CancelScope(shield=True):
             if self._under_way:
                 self._all_ended = self._all_ended or anyio.Event()
@@ -173,12 +242,26 @@ class Exchanges:
             if sender is not None:
                 await sender.aclose()
 
-    async def _await_slot(self) -> None:
-        slot = self._pace.reserve(self._clock.now())
-        while (delay := slot - self._clock.now()) > 0:
-            await self._clock.sleep(delay)
-            if self._pace.is_blocked(self._clock.now()):
-                slot = self._pace.reserve(self._clock.now())
+    async def pause(self, seconds: float) -> None:
+        """Wait between two requests of one call. Raises ClientClosed as soon as that happens."""
+        if not self._closed:
+            with anyio.CancelScope() as scope:
+                self._pauses.add(scope)
+                try:
+                    await self._clock.sleep(seconds)
+                finally:
+                    self._pauses.discard(scope)
+        if self._closed:
+            raise ClientClosed(
+                "the client was closed while this was under way: it may or may not have been done"
+            )
+
+    async def _await_slot(self, slot: float, now: float) -> None:
+        while (delay := slot - now) > 0:
+            await self.pause(delay)
+            now = self._clock.now()
+            if self._pace.is_blocked(now):
+                slot = self._pace.reserve(now)
 
     def _open_sender(self) -> Sender:
         if self._closed:
@@ -188,19 +271,19 @@ class Exchanges:
         self._requests += 1
         return self._sender
 
-    def _ended(self, attempt: Attempt) -> None:
+    def _ended(self, attempt: Attempt[Any]) -> None:
         self._under_way.discard(attempt)
         self._permits.release()
         if self._all_ended is not None and not self._under_way:
             self._all_ended.set()
 
-    async def _apart(self, sender: Sender, attempt: Attempt, consume: Consume[T]) -> T:
+    async def _apart(self, sender: Sender, attempt: Attempt[T]) -> T:
         results: list[T] = []
         errors: list[Exception] = []
 
         async def body() -> None:
             try:
-                results.append(await self._exchange(sender, attempt, consume))
+                results.append(await self._exchange(sender, attempt))
             except Exception as error:  # noqa: BLE001 - handed to the caller as it is
                 errors.append(error)
             finally:
@@ -222,52 +305,51 @@ class Exchanges:
         # Taken out of the list, or this frame and the error's traceback would hold each other.
         raise errors.pop() if errors else self._cut_off(attempt)
 
-    async def _exchange(self, sender: Sender, attempt: Attempt, consume: Consume[T]) -> T:
-        started = self._clock.now()
-        outcome = "cancelled"
+    async def _exchange(self, sender: Sender, attempt: Attempt[T]) -> T:
+        started = self._clock.now() if logger.isEnabledFor(logging.DEBUG) else None
         failure: KrixikError | None = None
         try:
             with attempt.scope:
                 attempt.restart_limit()
                 try:
-                    async with sender.open(attempt.request, attempt.progress) as response:
-                        outcome = str(response.status_code)
-                        self._learn(response)
-                        return await consume(response, attempt)
+                    return await attempt.carry_out(sender, self._learn)
                 except reported() as error:
                     # Raised below, outside: an error raised here would carry this one, which
                     # holds the whole request, as its context.
-                    failure = meaning(attempt.name, error, attempt.progress)
+                    failure = meaning(attempt.name, error, attempt.progress, attempt.host)
             if failure is None and not self._closed:
-                failure = timed_out(attempt.name, attempt.limit_s, attempt.progress)
+                failure = timed_out(attempt.name, attempt.limit_s, attempt.progress, attempt.host)
             if failure is None or (self._closed and isinstance(failure, AnswerLost)):
                 failure = self._cut_off(attempt)
-            outcome = type(failure).__name__
+            attempt.outcome = type(failure).__name__
             raise failure
         finally:
             if attempt.body is not None:
                 with anyio.CancelScope(shield=True):
                     await attempt.body.aclose()
-            logger.debug("%s: %s, %.3f s", attempt.name, outcome, self._clock.now() - started)
+            if started is not None:
+                took = self._clock.now() - started
+                logger.debug("%s: %s, %.3f s", attempt.name, attempt.outcome, took)
 
-    def _cut_off(self, attempt: Attempt) -> ClientClosed:
+    def _cut_off(self, attempt: Attempt[Any]) -> ClientClosed:
         return ClientClosed(
             f"the client was closed while {attempt.name} was under way: "
             "it may or may not have been carried out"
         )
 
-    def _learn(self, response: httpx.Response) -> None:
-        now = self._clock.now()
-        if response.status_code not in _THROTTLES:
-            if response.status_code < 500:
-                self._pace.succeeded(now)
+    def _learn(self, attempt: Attempt[Any], status_code: int, headers: Mapping[str, str]) -> None:
+        attempt.outcome = status_code
+        if status_code not in _THROTTLES:
+            if status_code < 500 and self._pace.rate is not None:
+                self._pace.succeeded(self._clock.now())
             return
+        now = self._clock.now()
         self._throttled += 1
-        pause = retry_after_s(response.headers, self._clock.wall())
+        pause = retry_after_s(headers, self._clock.wall())
         if self._pace.throttled(now, pause):
             logger.info(
                 "the service asks for fewer requests (%d): now at most %.2f a second%s",
-                response.status_code,
+                status_code,
                 self._pace.rate,
                 f", none for {pause:.1f} s" if pause else "",
             )

@@ -56,8 +56,8 @@ def reported() -> tuple[type[Exception], ...]:
     return known if aiohttp is None else (*known, aiohttp.ClientError)
 
 
-def meaning(name: str, error: Exception, progress: Progress) -> KrixikError:
-    """Give our error for what a sender raised; total over `reported()`."""
+def meaning(name: str, error: Exception, progress: Progress, host: str) -> KrixikError:
+    """Give our error for what a sender raised on the way to `host`; total over `reported()`."""
     why = describe(error)
     if isinstance(error, _UNUSABLE_URL) or _is_aiohttp(
         error, "InvalidURL", "NonHttpUrlClientError"
@@ -69,28 +69,42 @@ def meaning(name: str, error: Exception, progress: Progress) -> KrixikError:
             "more connections (limits=) or lower max_in_flight. Nothing was sent"
         )
     if progress.is_connecting or _never_sent(error):
-        return ConnectFailed(f"{name} could not connect ({why}). Nothing was sent")
+        return ConnectFailed(
+            f"{name} could not connect to {host} ({_system_words(error) or why}). Nothing was sent"
+        )
     if isinstance(error, _BAD_ANSWER):
         return UnexpectedReply(f"{name} got an answer that cannot be read ({why})")
     return AnswerLost(f"{name} got no answer ({why})")
 
 
-def timed_out(name: str, limit_s: float, progress: Progress) -> KrixikError:
+def timed_out(name: str, limit_s: float, progress: Progress, host: str) -> KrixikError:
     """Give our error for an attempt that took too long."""
     if progress.is_connecting:
-        return ConnectFailed(f"{name} could not connect within {limit_s:g} s. Nothing was sent")
+        return ConnectFailed(
+            f"{name} could not connect to {host} within {limit_s:g} s. Nothing was sent"
+        )
     return AnswerLost(f"{name} got no answer within {limit_s:g} s")
 
 
 def describe(error: BaseException) -> str:
     """Say what happened in words that cannot hold a secret."""
+    said = _system_words(error)
+    return type(error).__name__ + (f": {said}" if said else "")
+
+
+def _system_words(error: BaseException) -> str:
+    """Give the operating system's words for it; "" if it has none.
+
+    Of a failed connection they say all there is to say, whereas the class can mislead:
+    httpx-aiohttp calls a refused connection a ConnectTimeout.
+    """
     said = ""
     for cause in _causes(error):
         if isinstance(cause, OSError) and type(cause).__module__ in _SYSTEM and cause.errno:
             # asyncio puts the address there; these two modules have numbers of their own.
             own = isinstance(cause, socket.gaierror | ssl.SSLError)
-            said = f": {cause.strerror if own else os.strerror(cause.errno)}"
-    return type(error).__name__ + said
+            said = str(cause.strerror) if own else os.strerror(cause.errno)
+    return said
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -1,8 +1,9 @@
 """Asking again: when, how often, and at whose expense.
 
-Each call gets an `AsyncRetrying` of its own. The object keeps the state of its attempt on itself,
-so one shared by concurrent calls mixes up their results (200 sharing one: 34 right, 42 with the
-error of another, 124 with nothing).
+Each call that fails gets an `AsyncRetrying` of its own. The object keeps the state of its attempt
+on itself, so one shared by concurrent calls mixes up their results (200 sharing one: 34 right, 42
+with the error of another, 124 with nothing). A call that does not fail needs none: it is made only
+once there is a failure to judge, which is then its first attempt (19 of 110 us a call, 2026-11).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _DOUBLINGS = 32
 class MayRepeat:
     """Judge the errors of one call, in order."""
 
-    def __init__(self, *, repeatable: bool) -> None:
+    def __init__(self, repeatable: bool) -> None:
         self._repeatable = repeatable
         self._was_forbidden = False
 
@@ -68,16 +69,32 @@ class Retries:
         backoff_s: float,
         backoff_cap_s: float,
         clock: Clock,
+        pause: Callable[[float], Awaitable[None]],
         rng: random.Random,
         on_retry: Callable[[], None],
+        budget: RetryBudget | None = None,
     ) -> None:
         self._attempts = attempts
         self._backoff_s = backoff_s
         self._backoff_cap_s = backoff_cap_s
         self._clock = clock
+        self._pause = pause
         self._rng = rng
         self._on_retry = on_retry
-        self._budget = RetryBudget()
+        self._budget = RetryBudget() if budget is None else budget
+
+    def with_limits(self, *, attempts: int, backoff_s: float, backoff_cap_s: float) -> Retries:
+        """Give the same with other limits, on the same budget."""
+        return Retries(
+            attempts=attempts,
+            backoff_s=backoff_s,
+            backoff_cap_s=backoff_cap_s,
+            clock=self._clock,
+            pause=self._pause,
+            rng=self._rng,
+            on_retry=self._on_retry,
+            budget=self._budget,
+        )
 
     async def run(
         self,
@@ -86,15 +103,38 @@ class Retries:
         may_repeat: Callable[[BaseException], bool],
     ) -> T:
         """Give what `once` gives; raises its last error, with endpoint, attempts and time."""
-        started, tries = self._clock.now(), 0
+        started = self._clock.now()
+        failures: list[KrixikError] = []
+        try:
+            result = await once()
+        except KrixikError as error:
+            failures.append(error)
+        # Outside, or the errors of later attempts would carry the first as their context.
+        if failures:
+            result = await self._go_on(name, once, may_repeat, failures, started)
+        self._budget.succeeded()
+        return result
+
+    async def _go_on(
+        self,
+        name: str,
+        once: Callable[[], Awaitable[T]],
+        may_repeat: Callable[[BaseException], bool],
+        failures: list[KrixikError],
+        started: float,
+    ) -> T:
+        tries = 0
 
         async def counted() -> T:
             nonlocal tries
             tries += 1
+            if failures:
+                # Taken out, or this frame and the error's traceback would hold each other.
+                raise failures.pop()
             return await once()
 
         retrying = AsyncRetrying(
-            sleep=self._clock.sleep,
+            sleep=self._pause,
             stop=stop_after_attempt(self._attempts),
             wait=self._wait,
             retry=retry_if_exception(may_repeat),
@@ -107,7 +147,6 @@ class Retries:
             elapsed = self._clock.now() - started
             error.fill(endpoint=name, attempts=tries, elapsed_s=elapsed)
             raise
-        self._budget.succeeded()
         return result
 
     def _wait(self, state: RetryCallState) -> float:

@@ -1,21 +1,25 @@
-"""The seam behind which HTTP libraries sit, and two of the senders: what the user hands in.
+"""The seam behind which HTTP libraries sit: what a sender is, and what all of them share.
 
-A sender opens one request and gives the answer's head with its body still to be read. Whether a
-call may be cancelled inside it, or has to run in a task of its own, is the sender's to say:
-cancelling a task inside httpx's own pool (httpx 0.28.1 on httpcore 1.0.9) leaks the slot.
+A sender does two things. It posts the small body of a call and gives the whole answer, which it
+may do by any short way that its library has; and it opens one request and gives the answer's head
+with the body still to be read, for what is too large to hold. Whether a call may be cancelled
+inside it, or has to run in a task of its own, is the sender's to say: cancelling a task inside
+httpx's own pool (httpx 0.28.1 on httpcore 1.0.9) leaks the slot.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from urllib.request import getproxies, proxy_bypass
 
 import anyio
 import attrs
 import httpx
+
+from krixik_async._reply import Reply
 
 # How long an answer that is not wanted any more may take to be put away.
 CLOSE_WITHIN_S = 5.0
@@ -28,10 +32,29 @@ class Progress:
     is_connecting: bool = False
 
 
+@attrs.frozen(eq=False)
+class Target:
+    """Name where calls of one kind go, and the headers that they carry.
+
+    Made once for all of them, so that a sender can keep what it makes of it (compared by identity).
+    """
+
+    name: str
+    url: httpx.URL
+    headers: httpx.Headers = attrs.field(repr=False)
+    connect_timeout_s: float
+
+
 class Sender(Protocol):
     """Send requests as they are: no redirects, cookies, retries or decoding of its own."""
 
     needs_own_task: bool
+
+    async def post(self, target: Target, content: bytes, progress: Progress) -> Reply:
+        """Post `content` and read the answer to its end, decoded.
+
+        Raises UnexpectedReply for an answer that is too long to be one of this protocol.
+        """
 
     def open(
         self, request: httpx.Request, progress: Progress
@@ -53,6 +76,12 @@ def hidden(url: httpx.URL) -> str:
     """Give host and path of a URL, and nothing that could be a secret."""
     port = f":{url.port}" if url.port is not None else ""
     return f"{url.scheme}://{url.host}{port}{url.path}"
+
+
+def host_of(url: httpx.URL) -> str:
+    """Give "host:port", the port of the scheme where none is named."""
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return f"[{url.host}]:{port}" if ":" in url.host else f"{url.host}:{port}"
 
 
 class HideQueries(logging.Filter):
@@ -84,57 +113,6 @@ def watch_httpcore(request: httpx.Request, progress: Progress) -> None:
             progress.is_connecting = False
 
     request.extensions["trace"] = trace
-
-
-class ClientSender:
-    """Send through the user's own `httpx.AsyncClient`, by its public `send()` only."""
-
-    needs_own_task = True
-
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
-        self._filter = HideQueries()
-        logging.getLogger("httpx").addFilter(self._filter)
-
-    @asynccontextmanager
-    async def open(
-        self, request: httpx.Request, progress: Progress
-    ) -> AsyncIterator[httpx.Response]:
-        """Send it; the client's hooks, auth and proxies apply, its redirects do not."""
-        watch_httpcore(request, progress)
-        response = await self._client.send(request, stream=True, follow_redirects=False)
-        try:
-            yield response
-        finally:
-            await close_quietly(response)
-
-    async def aclose(self) -> None:
-        """Leave the client open: it is the user's."""
-        logging.getLogger("httpx").removeFilter(self._filter)
-
-
-class TransportSender:
-    """Send straight to one `httpx.AsyncBaseTransport`."""
-
-    def __init__(self, transport: httpx.AsyncBaseTransport, *, needs_own_task: bool) -> None:
-        self._transport = transport
-        self.needs_own_task = needs_own_task
-
-    @asynccontextmanager
-    async def open(
-        self, request: httpx.Request, progress: Progress
-    ) -> AsyncIterator[httpx.Response]:
-        """Send it."""
-        watch_httpcore(request, progress)
-        response = await self._transport.handle_async_request(request)
-        try:
-            yield response
-        finally:
-            await close_quietly(response)
-
-    async def aclose(self) -> None:
-        """Close the transport, as httpx does with one that it is given."""
-        await self._transport.aclose()
 
 
 def proxy_for(url: httpx.URL) -> httpx.Proxy | None:

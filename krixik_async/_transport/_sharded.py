@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 import anyio
 import httpx
 
+from krixik_async._transport._posting import PostByOpening
 from krixik_async._transport._seam import (
     CLOSE_WITHIN_S,
     Progress,
@@ -27,7 +28,7 @@ from krixik_async._transport._seam import (
 KEEPALIVE_S = 55.0
 
 
-class ShardedSender:
+class ShardedSender(PostByOpening):
     """Send through as many one-connection transports as are busy at once."""
 
     needs_own_task = True

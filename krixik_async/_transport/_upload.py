@@ -2,113 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from pathlib import Path
 from types import AsyncGeneratorType
-from typing import BinaryIO, Protocol, cast
+from typing import cast
 
-import anyio.lowlevel
 import httpx
 
 from krixik_async._errors import FileChanged
 from krixik_async._offload import Offload
+from krixik_async._sources import UploadSource
 from krixik_async._wire import Form
-
-# Measured 2026-11: reads of 256 kB to 1 MB in a thread give 1.1 GB/s and 28 ms of worst lag.
-READ_BYTES = 512 * 1024
-
-
-class UploadSource(Protocol):
-    """Give the bytes of one file, as often as asked."""
-
-    async def size(self, offload: Offload) -> int:
-        """Measure it, in bytes. Raises OSError."""
-
-    def chunks(self, offload: Offload) -> AsyncGenerator[bytes, None]:
-        """Read it from its start to its end. Raises OSError."""
-
-
-class PathSource:
-    """Read a file on disk.
-
-    It is opened for each read and not held open between them, so that an upload that is cancelled
-    in the middle of a read leaves nothing behind to be closed; a file put in its place meanwhile
-    is noticed.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    async def size(self, offload: Offload) -> int:
-        """Measure it, in bytes. Raises OSError."""
-        return (await offload(self._path.stat)).st_size
-
-    async def chunks(self, offload: Offload) -> AsyncGenerator[bytes, None]:
-        """Read it. Raises OSError, FileChanged if the path came to name another file."""
-        offset, first = 0, None
-        while True:
-            chunk, identity = await offload(self._read, offset)
-            if first is None:
-                first = identity
-            if identity != first:
-                raise FileChanged(f"{self._path} was replaced by another file while it was sent")
-            if not chunk:
-                return
-            offset += len(chunk)
-            yield chunk
-
-    def _read(self, offset: int) -> tuple[bytes, tuple[int, int]]:
-        with self._path.open("rb", buffering=0) as file:
-            status = os.fstat(file.fileno())
-            file.seek(offset)
-            return file.read(READ_BYTES), (status.st_dev, status.st_ino)
-
-
-class BytesSource:
-    """Send bytes that are in memory already."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    async def size(self, offload: Offload) -> int:  # noqa: ARG002 - the protocol's
-        """Give their number."""
-        return len(self._content)
-
-    async def chunks(self, offload: Offload) -> AsyncGenerator[bytes, None]:  # noqa: ARG002
-        """Give them in pieces."""
-        for start in range(0, len(self._content), READ_BYTES):
-            await anyio.lowlevel.checkpoint()
-            yield self._content[start : start + READ_BYTES]
-
-
-class FileSource:
-    """Read an open, seekable binary file from where it stands when first measured to its end."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._start: int | None = None
-
-    async def size(self, offload: Offload) -> int:
-        """Measure what is left of it, in bytes. Raises OSError; ValueError if it is closed."""
-        return await offload(self._measure)
-
-    async def chunks(self, offload: Offload) -> AsyncGenerator[bytes, None]:
-        """Read it; moves its position. Raises OSError; ValueError if it is closed."""
-        offset = 0
-        while chunk := await offload(self._read, offset):
-            offset += len(chunk)
-            yield chunk
-
-    def _measure(self) -> int:
-        if self._start is None:
-            self._start = self._file.tell()
-        return self._file.seek(0, os.SEEK_END) - self._start
-
-    def _read(self, offset: int) -> bytes:
-        self._file.seek((self._start or 0) + offset)
-        return self._file.read(READ_BYTES)
 
 
 class UploadBody(httpx.AsyncByteStream):

@@ -39,7 +39,6 @@ from krixik_async._wire._records import (
 from krixik_async._wire._requests import (
     CONTENT_TYPE,
     KEY_HEADER,
-    LATER_PATHS,
     PROTOCOL_VERSION,
     CheckCap,
     CheckIn,
@@ -55,6 +54,7 @@ from krixik_async._wire._requests import (
     ShowTree,
     Submit,
     Update,
+    body_schema,
     decode,
     encode,
 )
@@ -65,7 +65,6 @@ __all__ = [
     "FILE_NOT_FOUND",
     "FORBIDDEN",
     "KEY_HEADER",
-    "LATER_PATHS",
     "NOT_FINISHED",
     "NO_FILES",
     "NO_ITEMS",
@@ -95,6 +94,7 @@ __all__ = [
     "Submit",
     "Ticket",
     "Update",
+    "body_schema",
     "decode",
     "encode",
     "encode_form",

@@ -50,6 +50,10 @@ def read_ticket(endpoint: Endpoint, reply: Reply) -> Ticket:
     if not (isinstance(url, str) and isinstance(fields, dict)):
         raise unexpected(endpoint, reply, "it holds no upload form")
     pairs = tuple((name, str(value)) for name, value in fields.items())
+    try:
+        "".join(map("".join, pairs)).encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair: JSON can say it, a form cannot
+        raise unexpected(endpoint, reply, "its upload form is no text") from None
     return Ticket(request_id=request_id, file_id=file_id, url=url, fields=pairs, reply=reply)
 
 
@@ -131,6 +135,7 @@ def _read_progress(
         failure = FailureStatus(
             process_id=text_or_none(raw.get("process_id")),
             failure_module=text_or_none(raw.get("failure_module")),
+            message=text_or_none(raw.get("message")),
             raw=raw,
         )
         return (read[0] if read else {}), "failed", failure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -109,6 +110,7 @@ def _read_keyword_item(item: dict[str, JSON]) -> KeywordItem:
                 keyword=text(hit.get("keyword")),
                 line_number=_whole(hit.get("line_number")),
                 keyword_number=_whole(hit.get("keyword_number")),
+                raw=hit,
             )
             for hit in _hits(item)
         ),
@@ -127,6 +129,7 @@ def _read_searched(item: dict[str, JSON]) -> SearchedFile:
         num_vectors=_whole(about.get("num_vectors")),
         created_at=text(about.get("created_at")),
         last_updated=text(about.get("last_updated")),
+        raw=about,
     )
 
 
@@ -166,7 +169,10 @@ def _wholes(values: JSON) -> tuple[int, ...]:
 
 
 def _real(value: JSON) -> float:
-    return value if isinstance(value, float) else float(_whole(value))
+    try:
+        return value if isinstance(value, float) else float(_whole(value))
+    except OverflowError:  # JSON knows integers that no float holds
+        return math.inf
 
 
 def _whole(value: JSON) -> int:

@@ -40,52 +40,69 @@ class Endpoint:
     repeatable: bool = True
 
 
-# --- field kinds: (python value from JSON or MalformedBody) --------------------------------
+# --- field kinds ---------------------------------------------------------------------------
 
 
-def _text(value: JSON) -> str:
+@attrs.frozen
+class Kind:
+    """Say how a field is read from JSON (MalformedBody if it cannot be), and its JSON schema."""
+
+    read: Callable[[JSON], Any]
+    schema: Mapping[str, JSON]
+
+
+def _read_text(value: JSON) -> str:
     if not isinstance(value, str):
         raise MalformedBody("must be a string")
     return value
 
 
-def _integer(value: JSON) -> int:
+def _read_integer(value: JSON) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise MalformedBody("must be a whole number")
     return value
 
 
-def _list_of(kind: Callable[[JSON], Any]) -> Callable[[JSON], tuple[Any, ...]]:
-    def convert(value: JSON) -> tuple[Any, ...]:
-        if not isinstance(value, list):
-            raise MalformedBody("must be a list")
-        return tuple(kind(item) for item in value)
-
-    return convert
-
-
-def _or_null(kind: Callable[[JSON], Any]) -> Callable[[JSON], Any]:
-    return lambda value: None if value is None else kind(value)
-
-
-def _pairs(value: JSON) -> dict[str, str]:
+def _read_pairs(value: JSON) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
         raise MalformedBody("must hold objects of strings")
     return {key: str(text) for key, text in value.items()}
 
 
-def _object(value: JSON) -> dict[str, JSON]:
+def _read_object(value: JSON) -> dict[str, JSON]:
     if not isinstance(value, dict):
         raise MalformedBody("must be an object")
     return value
 
 
+_text = Kind(_read_text, {"type": "string"})
+_integer = Kind(_read_integer, {"type": "integer"})
+_pairs = Kind(_read_pairs, {"type": "object", "additionalProperties": {"type": "string"}})
+_object = Kind(_read_object, {"type": "object"})
+
+
+def _list_of(kind: Kind) -> Kind:
+    def read(value: JSON) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise MalformedBody("must be a list")
+        return tuple(kind.read(item) for item in value)
+
+    return Kind(read, {"type": "array", "items": dict(kind.schema)})
+
+
+def _or_null(kind: Kind) -> Kind:
+    return Kind(
+        lambda value: None if value is None else kind.read(value),
+        {"anyOf": [dict(kind.schema), {"type": "null"}]},
+    )
+
+
 # Typed as attrs.field itself is: what is assigned in the class body is not what an instance holds.
-def _field(kind: Callable[[JSON], Any]) -> Any:  # noqa: ANN401 - see above
+def _field(kind: Kind) -> Any:  # noqa: ANN401 - see above
     return attrs.field(metadata={"kind": kind})
 
 
-def _optional(kind: Callable[[JSON], Any]) -> Any:  # noqa: ANN401 - see above
+def _optional(kind: Kind) -> Any:  # noqa: ANN401 - see above
     return attrs.field(default=None, metadata={"kind": _or_null(kind), "nullable": True})
 
 
@@ -265,10 +282,6 @@ class CheckCap(Request):
     )
 
 
-# Paths whose answers come with later versions of the server: it refuses them by name.
-LATER_PATHS: tuple[str, ...] = (SemanticSearch.endpoint.path,)
-
-
 def encode(request: Request) -> bytes:
     """Give the body: JSON with ", " and ": ", ASCII escapes, keys in wire order."""
     if isinstance(request, CheckIn):
@@ -296,7 +309,19 @@ def decode(kind: type[R], body: bytes) -> R:
                 continue
             raise MalformedBody(f"'{field.name}' is missing")
         try:
-            values[field.name] = field.metadata["kind"](parsed[field.name])
+            values[field.name] = field.metadata["kind"].read(parsed[field.name])
         except MalformedBody as error:
             raise MalformedBody(f"'{field.name}' {error}") from None
     return kind(**values)
+
+
+def body_schema(kind: type[Request]) -> dict[str, JSON]:
+    """Give the JSON schema of a request's body, from the fields that `decode` reads."""
+    if issubclass(kind, CheckIn):
+        return {}
+    fields = attrs.fields(kind)
+    return {
+        "type": "object",
+        "properties": {field.name: dict(field.metadata["kind"].schema) for field in fields},
+        "required": [field.name for field in fields if not field.metadata.get("nullable")],
+    }

@@ -7,10 +7,13 @@ other's files; records and files live in one folder and survive a restart, a kil
     _settings       what a server is told
     _records        one file on record, as a value        _database   its rows, in SQLite
     _store          records and files together            _engine     runs the chains
-    _selection      which files a query means             _form       multipart, bytes to events
-    _uploads        signed forms and download links       _bucket     the upload and download host
-    _answers        reply bodies                          _service    what each API path does
-    _app            HTTP in, HTTP out                     _serving    a process around it all
+    _selection      which files a query means             _searching  what is in them
+    _form           multipart, bytes to events            _uploads    signed forms, download links
+    _bucket         the upload and download host          _answers    reply bodies
+    _service        what each API path does               _app        HTTP in, HTTP out
+    _connections    bounds on what a client may do        _openapi    what it says of itself
+    _faults, _plan  what can be made to go wrong          _mischief, _young  how it then does
+    _serving        a process around it all
     runners/        one file per module that computes
 """
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
     from krixik_async._clock import Clock
     from krixik_async._offload import Offload
+    from krixik_async.server._plan import FaultPlan
 
 __all__ = ["ServerSettings", "create_app"]
 
@@ -36,11 +40,15 @@ def create_app(
     clock: Clock | None = None,
     offload: Offload | None = None,
     compute: Offload | None = None,
+    search: Offload | None = None,
+    faults: FaultPlan | None = None,
 ) -> Starlette:
     """Give the server as an ASGI app; nothing is opened before its lifespan starts.
 
     `clock` tells the time (the running loop's by default), `offload` does file and database work
-    and `compute` runs the modules (both in worker threads by default). Runs on asyncio and trio.
+    and `compute` runs the modules (both in worker threads by default). `search` runs the models of
+    queries: by default `compute` if that is given, else one thread. `faults` lets calls go wrong,
+    for tests (`krixik_async.testing`). Runs on asyncio and trio.
 
     Raises:
         MissingExtra: Starlette is not installed.
@@ -55,4 +63,6 @@ def create_app(
         raise MissingExtra(
             f'the embedded server needs {package}: pip install "krixik-async[server]"'
         ) from error
-    return build(settings, clock=clock, offload=offload, compute=compute)
+    return build(
+        settings, clock=clock, offload=offload, compute=compute, search=search, faults=faults
+    )

@@ -25,6 +25,7 @@ from krixik_async._wire import (
     PROCESS_NOT_FOUND,
     STATUS_FOUND,
     UPDATED,
+    FetchOutput,
 )
 from krixik_async.server._records import Record
 
@@ -65,6 +66,12 @@ def refused(request_id: str, reason: str, *, status_code: int = 400) -> Answer:
     )
 
 
+def busy(request_id: str, waiting: int) -> Answer:
+    """Take no more files for now; words and status are ours."""
+    message = f"TOO MANY REQUESTS: {waiting} files wait to be processed, try again later"
+    return Answer(429, {"request_id": request_id, "message": message, "warnings": []})
+
+
 def broken(request_id: str) -> Answer:
     """Admit a fault of the server; its log has the rest."""
     return Answer(500, {"request_id": request_id, "message": "FAILURE: internal server error"})
@@ -94,7 +101,12 @@ def status(request_id: str, record: Record) -> Answer:
     flags: JSON = None
     failure: JSON = None
     if record.state == "failed":
-        failure = {"process_id": record.process_id, "failure_module": record.failure_module}
+        failure = {
+            "process_id": record.process_id,
+            "failure_module": record.failure_module,
+            # The service has no such key; its clients hand on what they are given.
+            "message": record.failure,
+        }
     else:
         flags = {record.label(i): i < record.modules_done for i in range(len(record.chain))}
     return Answer(
@@ -129,16 +141,19 @@ def _about_file(status_code: int, request_id: str, pipeline: str, message: str) 
     return Answer(status_code, body)
 
 
-def _about_output(request_id: str, record: Record, message: str, outputs: JSON) -> Answer:
+def _about_output(
+    status_code: int, request_id: str, asked: FetchOutput, message: str, outputs: JSON
+) -> Answer:
     body: dict[str, JSON] = {
-        "pipeline": record.pipeline,
+        "pipeline": asked.pipeline,
         "request_id": request_id,
-        "file_id": record.file_id,
+        "file_id": asked.file_id,
         "message": message,
         "warnings": [],
+        # In refusals, too: without this key the official client returns None, and no message.
         "process_output": outputs,
     }
-    return Answer(200, body)
+    return Answer(status_code, body)
 
 
 def file_not_found(request_id: str, pipeline: str, file_id: str) -> Answer:
@@ -193,45 +208,49 @@ def cap(request_id: str) -> Answer:
     return Answer(200, {"request_id": request_id, "message": message, "warnings": []})
 
 
-def output(request_id: str, record: Record, url: str) -> Answer:
+def output(request_id: str, asked: FetchOutput, record: Record, url: str) -> Answer:
     """Give the link to a finished file's output."""
     message = f"SUCCESS - output fetched for file_id {record.file_id}."
     link: JSON = {"url": url, "extension": record.output_extension}
-    return _about_output(request_id, record, message, [link])
+    return _about_output(200, request_id, asked, message, [link])
 
 
-def no_output_yet(request_id: str, record: Record) -> Answer:
+def no_output_yet(request_id: str, asked: FetchOutput) -> Answer:
     """Say that the output is still being made; a 200, as the service's."""
-    return _about_output(request_id, record, NOT_FINISHED, None)
+    return _about_output(200, request_id, asked, NOT_FINISHED, None)
 
 
-def no_output_ever(request_id: str, record: Record) -> Answer:
-    """Say that processing failed, so that there is no output."""
-    message = (
-        f"FAILURE: processing of file_id {record.file_id} failed at {record.failure_module}: "
-        "it has no output"
-    )
-    return _about_file(400, request_id, record.pipeline, message)
+def no_output_ever(request_id: str, asked: FetchOutput, record: Record | None) -> Answer:
+    """Say that there is no such file, or that processing it failed."""
+    message = FILE_NOT_FOUND.format(asked.file_id)
+    if record is not None:
+        message = (
+            f"FAILURE: file_id {record.file_id} has no output: processing it failed at "
+            f"{record.failure_module}: {record.failure}"
+        )
+    return _about_output(400, request_id, asked, message, None)
 
 
 def files(
     request_id: str, records: Sequence[Record], warnings: Sequence[JSON], *, by_ids: bool
 ) -> Answer:
     """List files; an unfinished file asked for by its id is told apart from an empty shelf."""
-    count = len(records)
-    if records:
-        message = f"Successfully returned {count} {_plural('item', count)}.  {_IN_UTC}"
-    else:
-        message = NO_ITEMS if by_ids else NO_FILES
     return Answer(
         200,
         {
             "request_id": request_id,
-            "message": message,
+            "message": returned(len(records), by_ids=by_ids),
             "warnings": list(warnings),
             "items": [_listed(record) for record in records],
         },
     )
+
+
+def returned(count: int, *, by_ids: bool) -> str:
+    """Say how many files a list has."""
+    if not count:
+        return NO_ITEMS if by_ids else NO_FILES
+    return f"Successfully returned {count} {_plural('item', count)}.  {_IN_UTC}"
 
 
 def _plural(noun: str, count: int) -> str:
@@ -288,13 +307,36 @@ def hits(
 
     `matched` is the number of files the query means, before max_files.
     """
-    items = [_searched(record, results) for record, results in found if results]
+    items = [_searched(record, results, "num_lines") for record, results in found if results]
     without: list[JSON] = [record.file_id for record, results in found if not results]
     said = list(warnings)
     if without:
         said.append({NO_RESULTS: without})
     if stop_words:
         said.append({STOP_WORDS: list(stop_words)})
+    return _queried(request_id, items, matched, said)
+
+
+def near(
+    request_id: str,
+    found: Sequence[tuple[Record, list[JSON] | None]],
+    *,
+    matched: int,
+    warnings: Sequence[JSON],
+) -> Answer:
+    """Give nearest snippets by file: every file has some, unless it is gone by now (None).
+
+    `matched` is the number of files the query means, before max_files.
+    """
+    items = [
+        _searched(record, results, "num_vectors")
+        for record, results in found
+        if results is not None
+    ]
+    return _queried(request_id, items, matched, list(warnings))
+
+
+def _queried(request_id: str, items: Sequence[JSON], matched: int, warnings: list[JSON]) -> Answer:
     if not matched:
         message = NO_FILES
     elif len(items) == matched:
@@ -305,20 +347,19 @@ def hits(
             "input query arguments."
         )
     return Answer(
-        200, {"request_id": request_id, "message": message, "warnings": said, "items": list(items)}
+        200,
+        {"request_id": request_id, "message": message, "warnings": warnings, "items": list(items)},
     )
 
 
-def _searched(record: Record, results: list[JSON]) -> JSON:
-    data = record.modules_data.get(labels(len(record.chain))[-1])
-    about = data.get(record.chain[-1]) if isinstance(data, dict) else None
+def _searched(record: Record, results: list[JSON], counted: str) -> JSON:
     return {
         "file_id": record.file_id,
         "file_metadata": {
             "file_name": record.file_name,
             "symbolic_directory_path": record.symbolic_directory_path,
             "file_tags": [dict(tag) for tag in record.file_tags],
-            "num_lines": about.get("num_lines", 0) if isinstance(about, dict) else 0,
+            counted: record.about(len(record.chain) - 1).get(counted, 0),
             "created_at": utc(record.created_at),
             "last_updated": utc(record.last_updated),
         },

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import attrs
@@ -28,10 +29,14 @@ from krixik_async.server import _answers as answers
 from krixik_async.server._answers import Answer
 from krixik_async.server._bucket import OUTPUT_PATH, UPLOAD_PATH, Bucket
 from krixik_async.server._engine import Engine
+from krixik_async.server._mischief import FaultMiddleware
+from krixik_async.server._openapi import OPENAPI_PATH, describe
+from krixik_async.server._plan import FaultPlan
 from krixik_async.server._records import account_of, new_id
+from krixik_async.server._searching import Searching
 from krixik_async.server._service import Service
 from krixik_async.server._settings import ServerSettings
-from krixik_async.server._store import open_store
+from krixik_async.server._store import Store, open_store
 from krixik_async.server._uploads import Signer
 
 # 500 ids, names, directories, paths and tags of the longest kind are 0.3 MB of JSON.
@@ -47,6 +52,7 @@ class Running:
 
     service: Service
     bucket: Bucket
+    store: Store
 
 
 def _response(answer: Answer) -> Response:
@@ -69,13 +75,15 @@ async def _read_body(request: Request) -> bytes | None:
 class _Api:
     """Answer requests to the API's paths."""
 
-    def __init__(self, settings: ServerSettings) -> None:
-        self._accounts = frozenset(account_of(key) for key in settings.api_keys)
+    def __init__(self, accounts: frozenset[str]) -> None:
+        self._accounts = accounts
 
     async def answer(self, request: Request) -> Response:
         """Check key and size, then let the service answer."""
         running: Running = request.app.state.running
         path = f"/{request.path_params['path']}"
+        if request.method == "GET" and path == OPENAPI_PATH:
+            return _response(Answer(200, describe(running.service.paths)))
         if request.method != "POST" or path not in running.service.paths:
             return _response(answers.gateway(_NO_SUCH_PATH))
         # Digests are compared, not keys: how long that takes says nothing of a key.
@@ -127,17 +135,40 @@ async def _data_folder(settings: ServerSettings, offload: Offload) -> AsyncItera
             await offload(temporary.cleanup)
 
 
+def _routes(accounts: frozenset[str]) -> list[Route]:
+    return [
+        Route(UPLOAD_PATH, _upload, methods=["POST"]),
+        Route(f"{OUTPUT_PATH}/{{name}}", _download, methods=_METHODS),
+        Route("/{path:path}", _Api(accounts).answer, methods=_METHODS),
+    ]
+
+
+async def _forget(app: Starlette, file_id: str) -> None:
+    running: Running = app.state.running
+    await running.store.delete(file_id)
+
+
+_HANDLERS: Mapping[Any, Any] = {
+    ClientDisconnect: _gone,
+    HTTPException: _no_such_method,
+    Exception: _broken,
+}
+
+
 def build(
     settings: ServerSettings,
     *,
     clock: Clock | None = None,
     offload: Offload | None = None,
     compute: Offload | None = None,
+    search: Offload | None = None,
+    faults: FaultPlan | None = None,
 ) -> Starlette:
     """Put the app together; see `krixik_async.server.create_app`."""
     the_clock = clock or LoopClock()
     the_offload = offload or ThreadOffload()
     the_compute = compute or ThreadOffload(settings.workers)
+    the_search = search or compute or ThreadOffload(1)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -146,26 +177,25 @@ def build(
             engine = Engine(store, settings, the_clock, the_compute)
             try:
                 signer = Signer(store.secret)
-                bucket = Bucket(store, signer, engine, the_clock, the_offload)
-                service = Service(settings, store, signer, bucket, the_clock, the_offload)
-                app.state.running = Running(service, bucket)
-                await engine.start()
+                bucket = Bucket(store, signer, engine, the_clock, the_offload, faults=faults)
+                searching = Searching(settings, store, the_clock, the_offload, the_search)
+                service = Service(settings, store, signer, bucket, the_clock, searching)
+                app.state.running = Running(service, bucket, store)
+                engine.start()
                 yield
             finally:
                 with anyio.CancelScope(shield=True):
                     await engine.aclose()
                     await store.aclose()
 
-    return Starlette(
-        routes=[
-            Route(UPLOAD_PATH, _upload, methods=["POST"]),
-            Route(f"{OUTPUT_PATH}/{{name}}", _download, methods=_METHODS),
-            Route("/{path:path}", _Api(settings).answer, methods=_METHODS),
-        ],
-        exception_handlers={
-            ClientDisconnect: _gone,
-            HTTPException: _no_such_method,
-            Exception: _broken,
-        },
-        lifespan=lifespan,
-    )
+    accounts = frozenset(account_of(key) for key in settings.api_keys)
+    app = Starlette(routes=_routes(accounts), exception_handlers=_HANDLERS, lifespan=lifespan)
+    if faults is not None:
+        app.add_middleware(
+            FaultMiddleware,
+            plan=faults,
+            clock=the_clock,
+            accounts=accounts,
+            forget=partial(_forget, app),
+        )
+    return app

@@ -30,6 +30,8 @@ from krixik_async.server._form import (
     MalformedForm,
     boundary_of,
 )
+from krixik_async.server._plan import FaultPlan
+from krixik_async.server._ranges import Span, span_of
 from krixik_async.server._records import Record, new_id
 from krixik_async.server._store import Store, Writing
 from krixik_async.server._uploads import Allowance, Refused, Signer
@@ -110,7 +112,15 @@ class _FilePart:
 class _Intake:
     """Take the events of one form: fields, then a file if they allow it; store it, clean up."""
 
-    def __init__(self, store: Store, signer: Signer, clock: Clock, offload: Offload) -> None:
+    def __init__(
+        self,
+        store: Store,
+        signer: Signer,
+        clock: Clock,
+        offload: Offload,
+        faults: FaultPlan | None,
+    ) -> None:
+        self._faults = faults
         self._store = store
         self._signer = signer
         self._clock = clock
@@ -154,6 +164,11 @@ class _Intake:
         )
         if accepted == "gone":
             raise Refused("AccessDenied", "Invalid according to Policy: Policy expired.")
+        again = accepted in ("repeated", "other")
+        if again and self._faults is not None and self._faults.spoils_second_upload():
+            reason = "a second upload, which a fault lets ruin the record"
+            await self._store.spoil(part.file_id, reason, self._clock.wall())
+            return None
         if accepted == "other":
             raise Refused("OperationAborted", "another file has been uploaded with this form")
         return part.file_id if accepted == "stored" else None
@@ -165,13 +180,20 @@ class _Intake:
 
 
 class _FileReply(Response):
-    """Stream an open file with its length, and close it whatever happens."""
+    """Stream a span of an open file with its length, and close it whatever happens."""
 
-    def __init__(self, file: BinaryIO, size: int, offload: Offload) -> None:
-        self.status_code = 200
+    def __init__(self, file: BinaryIO, span: Span, offload: Offload) -> None:
+        self.status_code = span.status_code
         self.background = None
-        self.init_headers({"content-length": str(size), "content-type": "binary/octet-stream"})
+        self.init_headers(
+            {
+                "content-length": str(span.length),
+                "content-type": "binary/octet-stream",
+                **span.headers,
+            }
+        )
         self._file = file
+        self._span = span
         self._offload = offload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
@@ -183,7 +205,10 @@ class _FileReply(Response):
                     "headers": self.raw_headers,
                 }
             )
-            while piece := await self._offload(self._file.read, _PIECE_BYTES):
+            await self._offload(self._file.seek, self._span.start)
+            left = self._span.length
+            while piece := await self._offload(self._file.read, min(left, _PIECE_BYTES)):
+                left -= len(piece)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         finally:
@@ -195,8 +220,16 @@ class Bucket:
     """Answer the upload form and the download links."""
 
     def __init__(
-        self, store: Store, signer: Signer, engine: Engine, clock: Clock, offload: Offload
+        self,
+        store: Store,
+        signer: Signer,
+        engine: Engine,
+        clock: Clock,
+        offload: Offload,
+        *,
+        faults: FaultPlan | None = None,
     ) -> None:
+        self._faults = faults
         self._store = store
         self._signer = signer
         self._engine = engine
@@ -219,7 +252,7 @@ class Bucket:
                 "MissingContentLength", "You must provide the Content-Length HTTP header."
             )
         parser = FormParser(boundary_of(request.headers.get("content-type", "")))
-        intake = _Intake(self._store, self._signer, self._clock, self._offload)
+        intake = _Intake(self._store, self._signer, self._clock, self._offload, self._faults)
         try:
             async with contextlib.aclosing(request.stream()) as stream:
                 async for chunk in stream:
@@ -230,7 +263,7 @@ class Bucket:
         finally:
             await intake.discard()
         if file_id is not None:
-            self._engine.add(file_id)
+            self._engine.wake()
 
     def output_url(self, base_url: str, record: Record, *, link_seconds: float) -> str:
         """Give a link to a complete file's output, good for so long."""
@@ -255,4 +288,6 @@ class Bucket:
                 raise Refused("NoSuchKey", "The specified key does not exist.") from None
         except Refused as error:
             return refusal(error)
-        return _FileReply(file, size, self._offload)
+        # An output is written once, so a file's id and its size name the bytes.
+        span = span_of(request.headers, size=size, etag=f'"{record.file_id}-{size}"')
+        return _FileReply(file, span, self._offload)

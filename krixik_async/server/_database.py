@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -48,15 +48,43 @@ CREATE TABLE files (
     created_at REAL NOT NULL,
     last_updated REAL NOT NULL
 );
-CREATE INDEX by_pipeline ON files (account, pipeline, state);
-CREATE INDEX by_end ON files (ends_at);
 """
+# Made at every opening, so that a later version may add one.
+_INDEXES = """
+CREATE INDEX IF NOT EXISTS by_pipeline ON files (account, pipeline, state);
+CREATE INDEX IF NOT EXISTS by_path
+    ON files (account, pipeline, symbolic_directory_path, file_name);
+CREATE INDEX IF NOT EXISTS by_end ON files (ends_at);
+CREATE INDEX IF NOT EXISTS by_turn
+    ON files (account, pipeline, uploaded_at) WHERE state = 'processing';
+"""
+# What waits to be processed, but for what is named by its file_id in a JSON list.
+_WAITING = """
+FROM files INDEXED BY by_turn WHERE state = 'processing' AND ends_at > ?
+AND file_id NOT IN (SELECT value FROM json_each(?))"""
 _FIELDS = tuple(field.name for field in attrs.fields(Record))
 _COLUMNS = ", ".join(_FIELDS)
 _AS_JSON = frozenset({"chain", "modules", "file_tags", "modules_data"})
 _AS_TUPLE = frozenset({"chain", "file_tags"})
 # SQLite's default limit on parameters was 999 before 3.32; stay below it.
 _MOST_IDS = 900
+
+
+@attrs.define
+class Turns:
+    """Remember who was served last, so that the next one is served next.
+
+    Accounts take turns, and so do the pipelines of an account; the files of a pipeline go in order
+    of upload. So who sends a thousand files delays nobody else by more than one of them.
+    """
+
+    account: str = ""
+    pipelines: dict[str, str] = attrs.field(factory=dict)
+
+    def served(self, record: Record) -> None:
+        """Note that a file was given a worker."""
+        self.account = record.account
+        self.pipelines[record.account] = record.pipeline
 
 
 def _row(record: Record) -> dict[str, Any]:
@@ -122,6 +150,9 @@ class Database:
                 for statement in _CREATE.split(";"):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+            if version in (0, _VERSION):
+                for statement in _INDEXES.split(";"):
+                    self._connection.execute(statement)
         return int(version) or _VERSION
 
     def close(self) -> None:
@@ -202,11 +233,42 @@ class Database:
         marks = ", ".join("?" * len(file_ids))
         return self._select(f"{where} AND file_id IN ({marks}){order}", (*values, *file_ids))
 
-    def unfinished(self, now: float) -> list[Record]:
-        """Give what is to be processed, in order of upload."""
-        return self._select(
-            "state = 'processing' AND ends_at > ? ORDER BY uploaded_at, seq", (now,)
+    def next_waiting(self, turns: Turns, skipped: Collection[str], now: float) -> Record | None:
+        """Give the file whose turn it is, None if none waits; see `Turns`.
+
+        Two or four steps in an index, however many files wait.
+        """
+        given = (now, json.dumps(list(skipped)))
+        account = None
+        for last in (turns.account, ""):
+            account = account or self._value(
+                f"SELECT account {_WAITING} AND account > ? ORDER BY account LIMIT 1", *given, last
+            )
+        row = None
+        for last in (turns.pipelines.get(account or "", ""), ""):
+            row = (
+                row
+                or self._connection.execute(
+                    f"SELECT {_COLUMNS} {_WAITING} AND account = ? AND pipeline > ? "
+                    "ORDER BY pipeline, uploaded_at, seq LIMIT 1",
+                    (*given, account, last),
+                ).fetchone()
+            )
+        return None if row is None else _record(row)
+
+    def waiting(self, most: int) -> int:
+        """Count the files that wait or are being processed, up to `most`."""
+        return int(
+            self._value(
+                "SELECT COUNT(*) FROM (SELECT 1 FROM files INDEXED BY by_turn "
+                "WHERE state = 'processing' LIMIT ?)",
+                most,
+            )
         )
+
+    def _value(self, select: str, *values: object) -> Any:  # noqa: ANN401 - what is asked for
+        row = self._connection.execute(select, values).fetchone()
+        return None if row is None else row[0]
 
     def change(self, file_id: str, now: float, decide: Callable[[Record], Record]) -> Record | None:
         """Give the record as `decide` makes it, written; None if there is none (any more).

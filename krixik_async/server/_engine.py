@@ -1,14 +1,16 @@
-"""Runs the chains: so many files at a time, in order of upload, module after module.
+"""Runs the chains: so many files at a time, module after module, everyone in turn.
 
 A module's output is on the disk under its own name before its flag is set, so a run that is cut
-off (a kill, a stop) goes on from the last module that was done. Nothing here is in memory only
-but the queue, which is rebuilt from the records.
+off (a kill, a stop) goes on from the last module that was done. There is no queue in memory: what
+waits is on record, and the next one is looked up when a worker is free, so a thousand waiting files
+cost the server no more than one, and a stop forgets none of them.
+
+A file that is deleted by its expiry while a module works on it takes its worker's process with it.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 
 import anyio
 
@@ -17,6 +19,7 @@ from krixik_async._clock import Clock
 from krixik_async._offload import Offload
 from krixik_async._tasks import TaskSet
 from krixik_async.server._answers import module_data
+from krixik_async.server._database import Turns
 from krixik_async.server._records import Record
 from krixik_async.server._settings import ServerSettings
 from krixik_async.server._store import Store
@@ -47,62 +50,94 @@ class Engine:
         self._clock = clock
         self._compute = compute
         self._tasks = TaskSet()
-        self._send, self._receive = anyio.create_memory_object_stream[str](math.inf)
+        self._turns = Turns()
+        self._running: dict[str, anyio.CancelScope] = {}
+        self._left: set[str] = set()
+        self._picking = anyio.Lock()
+        self._uploaded = anyio.Event()
 
-    async def start(self) -> None:
-        """Take up what is unfinished and begin."""
-        for record in await self._store.unfinished(self._clock.wall()):
-            self.add(record.file_id)
+    def start(self) -> None:
+        """Begin, with what was left unfinished."""
         for number in range(self._settings.workers):
             self._tasks.spawn(self._work, name=f"krixik-async worker {number}")
         self._tasks.spawn(self._sweep, name="krixik-async sweeper")
 
-    def add(self, file_id: str) -> None:
-        """Put an uploaded file at the end of the queue."""
-        self._send.send_nowait(file_id)
+    def wake(self) -> None:
+        """Say that a file has been uploaded."""
+        uploaded, self._uploaded = self._uploaded, anyio.Event()
+        uploaded.set()
 
     async def aclose(self) -> None:
         """Stop; what is unfinished stays so and is taken up at the next start."""
         await self._tasks.aclose()
-        self._send.close()
-        self._receive.close()
 
     async def _sweep(self) -> None:
         while True:
             await self._clock.sleep(_SWEEP_SECONDS)
             try:
-                await self._store.expire(self._clock.wall())
+                await self._expire()
             except Exception:
                 logger.exception("what has expired could not be removed; trying again")
 
-    async def _work(self) -> None:
-        async for file_id in self._receive:
-            try:
-                await self._process(file_id)
-            except Exception:
-                # Of the store, not of a module: a full disk, say. The record is as it was.
-                logger.exception("file %s was left unfinished until the next start", file_id)
+    async def _expire(self) -> None:
+        ended = await self._store.expire(self._clock.wall())
+        running = [file_id for file_id in ended if file_id in self._running]
+        for file_id in running:
+            self._running[file_id].cancel()
+        await self._store.remove_files([file_id for file_id in ended if file_id not in running])
 
-    async def _process(self, file_id: str) -> None:
-        record = await self._store.any_file(file_id, self._clock.wall())
-        while record is not None and record.state == "processing":
-            record = await self._next_module(record)
+    async def _work(self) -> None:
+        while True:
+            try:
+                record = await self._next_file()
+            except Exception:
+                logger.exception("what waits could not be read; trying again")
+                await self._clock.sleep(_SWEEP_SECONDS)
+                continue
+            with self._running[record.file_id] as scope:
+                try:
+                    await self._process(record)
+                except Exception:
+                    # Of the store, not of a module: a full disk, say. The record is as it was.
+                    logger.exception(
+                        "file %s was left unfinished until the next start", record.file_id
+                    )
+                    self._left.add(record.file_id)
+            del self._running[record.file_id]
+            if scope.cancel_called:
+                # Not before its worker is gone, which might write there again.
+                await self._store.remove_files([record.file_id])
+
+    async def _next_file(self) -> Record:
+        """Wait for a file that waits, and take it."""
+        while True:
+            uploaded = self._uploaded
+            async with self._picking:
+                skipped = self._left.union(self._running)
+                now = self._clock.wall()
+                record = await self._store.next_waiting(self._turns, skipped, now)
+                if record is not None:
+                    self._turns.served(record)
+                    self._running[record.file_id] = anyio.CancelScope()
+                    return record
+            await uploaded.wait()
+
+    async def _process(self, record: Record) -> None:
+        current: Record | None = record
+        while current is not None and current.state == "processing":
+            current = await self._next_module(current)
 
     async def _next_module(self, record: Record) -> Record | None:
         """Run one module; give the record as it is then, None if it has ended meanwhile."""
         started = self._clock.now()
         position = record.modules_done
-        module = MODULES[record.chain[position]]
-        before = MODULES[record.chain[position - 1]].key_out if position else module.key_in
-        chosen = record.modules[f"module_{position + 1}"]
         temporary = self._store.temporary_path(record)
-        request = RunRequest(
-            module=module.name,
-            model=chosen["model"],
-            params=chosen["params"],
-            source=self._store.input_path(record),
-            destination=temporary,
-            input_key=before,
+        request = self._store.module_request(
+            record,
+            position,
+            temporary,
+            model_dir=self._settings.model_dir,
+            simulated=record.chain[position] in self._settings.simulate,
         )
         outcome = await self._run(record, request)
         rest = started + self._settings.min_module_seconds - self._clock.now()

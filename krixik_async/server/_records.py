@@ -88,3 +88,13 @@ class Record:
     def label(self, position: int) -> str:
         """Give the wire's name of the module at a position from 0: "module_1.parser"."""
         return f"module_{position + 1}.{self.chain[position]}"
+
+    def about(self, position: int) -> Mapping[str, JSON]:
+        """Give what the module at a position from 0 said of its output, once it is done."""
+        said = self.modules_data.get(f"module_{position + 1}")
+        about = said.get(self.chain[position]) if isinstance(said, dict) else None
+        return about if isinstance(about, dict) else {}
+
+    def simulated(self, position: int) -> bool:
+        """Tell whether the module at a position from 0 put out a placeholder."""
+        return self.about(position).get("simulated") is True

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
 
 from krixik_async._catalogue import (
-    can_keyword_search,
     check_chain,
     check_pipeline_name,
     fill_modules,
@@ -19,10 +17,7 @@ from krixik_async._catalogue import (
 )
 from krixik_async._clock import Clock
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
-from krixik_async._offload import Offload
-from krixik_async._reply import JSON
 from krixik_async._selectors import MAX_FILES, check_max_files, query_directory
-from krixik_async._selectors import check_query as check_words
 from krixik_async._validation import (
     SIZE_BYTES,
     SUMMARIZE_BYTES,
@@ -35,7 +30,6 @@ from krixik_async._validation import (
     extension_of,
 )
 from krixik_async._wire import (
-    LATER_PATHS,
     PATH_TAKEN,
     SAME_NAME_OTHER_CHAIN,
     CheckCap,
@@ -47,6 +41,7 @@ from krixik_async._wire import (
     ListFiles,
     MalformedBody,
     Request,
+    SemanticSearch,
     ShowTree,
     Submit,
     Update,
@@ -57,12 +52,11 @@ from krixik_async.server._answers import Answer
 from krixik_async.server._bucket import UPLOAD_PATH, Bucket, upload_key
 from krixik_async.server._changes import check_changes
 from krixik_async.server._records import Record, new_id
-from krixik_async.server._selection import Selection, check_query, only_ids, select
+from krixik_async.server._searching import Searching
+from krixik_async.server._selection import only_ids
 from krixik_async.server._settings import ServerSettings
 from krixik_async.server._store import Store
 from krixik_async.server._uploads import Signer
-from krixik_async.server.runners import RunnerError, missing
-from krixik_async.server.runners._keyword_db import KeywordHits, parse_query, search
 
 
 @attrs.frozen
@@ -85,14 +79,14 @@ class Service:
         signer: Signer,
         bucket: Bucket,
         clock: Clock,
-        offload: Offload,
+        searching: Searching,
     ) -> None:
         self._settings = settings
         self._store = store
         self._signer = signer
         self._bucket = bucket
         self._clock = clock
-        self._offload = offload
+        self._searching = searching
         calls: Mapping[type[Request], Callable[[Call], Awaitable[Answer]]] = {
             CheckIn: self._check_in,
             Submit: self._submit,
@@ -101,21 +95,17 @@ class Service:
             Delete: self._delete,
             ListFiles: self._list,
             KeywordSearch: self._keyword_search,
+            SemanticSearch: self._semantic_search,
             Update: self._update,
             ShowTree: self._show_tree,
             CheckCap: self._check_cap,
         }
         self._calls = {kind.endpoint.path: (kind, call) for kind, call in calls.items()}
-        self.paths = (*self._calls, *LATER_PATHS)
+        self.paths = frozenset(self._calls)
 
     async def answer(self, path: str, account: str, base_url: str, body: bytes) -> Answer:
         """Answer one call of an account to one of `paths`."""
         request_id = new_id()
-        if path in LATER_PATHS:
-            return answers.refused(
-                request_id,
-                f"this embedded server has no {path} yet; it has {', '.join(self._calls)}",
-            )
         kind, call = self._calls[path]
         try:
             asked = decode(kind, body)
@@ -130,6 +120,9 @@ class Service:
 
     async def _submit(self, call: Call) -> Answer:
         now = self._clock.wall()
+        most = self._settings.max_waiting
+        if await self._store.waiting(most) == most:
+            return answers.busy(call.request_id, most)
         record = _new_record(call, ends_at=now + self._settings.ticket_seconds)
         refusal = await self._store.add(record, now)
         if refusal == "other_chain":
@@ -163,17 +156,16 @@ class Service:
         return record if record is not None and record.pipeline == asked.pipeline else None
 
     async def _fetch_output(self, call: Call) -> Answer:
+        asked: FetchOutput = call.asked
         record = await self._file(call)
-        if record is None:
-            return answers.file_not_found(call.request_id, call.asked.pipeline, call.asked.file_id)
+        if record is None or record.state == "failed":
+            return answers.no_output_ever(call.request_id, asked, record)
         if not record.finished:
-            return answers.no_output_yet(call.request_id, record)
-        if record.state == "failed":
-            return answers.no_output_ever(call.request_id, record)
+            return answers.no_output_yet(call.request_id, asked)
         url = self._bucket.output_url(
             call.base_url, record, link_seconds=self._settings.link_seconds
         )
-        return answers.output(call.request_id, record, url)
+        return answers.output(call.request_id, asked, record, url)
 
     async def _delete(self, call: Call) -> Answer:
         record = await self._file(call)
@@ -209,23 +201,15 @@ class Service:
         query = ListFiles(
             pipeline=asked.pipeline, symbolic_directory_paths=(folder,), max_files=most
         )
-        selection = await self._select(attrs.evolve(call, asked=query))
+        selection = await self._searching.select(call.account, query)
         paths = [record.symbolic_file_path for record in selection.records[:most]]
         return answers.tree(call.request_id, paths, selection.warnings)
 
     async def _check_cap(self, call: Call) -> Answer:
         return answers.cap(call.request_id)
 
-    async def _select(self, call: Call) -> Selection:
-        asked: ListFiles | KeywordSearch = call.asked
-        check_query(asked)
-        records = await self._store.complete(
-            call.account, asked.pipeline, self._clock.wall(), only_ids(asked)
-        )
-        return await self._offload(select, records, asked)
-
     async def _list(self, call: Call) -> Answer:
-        selection = await self._select(call)
+        selection = await self._searching.select(call.account, call.asked)
         return answers.files(
             call.request_id,
             selection.records[: call.asked.max_files],
@@ -234,35 +218,10 @@ class Service:
         )
 
     async def _keyword_search(self, call: Call) -> Answer:
-        asked: KeywordSearch = call.asked
-        check_words(asked.query)
-        if not can_keyword_search(check_chain(asked.pipeline_ordered_modules)):
-            raise InvalidArgument("keyword search is for pipelines that end with 'keyword-db'")
-        selection = await self._select(call)
-        searchable = [record for record in selection.records if can_keyword_search(record.chain)]
-        chosen = searchable[: asked.max_files]
-        paths = [self._store.output_path(record) for record in chosen]
-        found = await self._offload(_search_all, paths, asked.query)
-        return answers.hits(
-            call.request_id,
-            list(zip(chosen, found, strict=True)),
-            matched=len(searchable),
-            warnings=selection.warnings,
-            stop_words=parse_query(asked.query)[1],
-        )
+        return await self._searching.by_keyword(call.account, call.request_id, call.asked)
 
-
-def _search_all(paths: list[Path], query: str) -> list[list[JSON]]:
-    return [_search_one(path, query) for path in paths]
-
-
-def _search_one(path: Path, query: str) -> list[Any]:
-    try:
-        found: KeywordHits = search(path, query)
-    except RunnerError:
-        # Deleted since it was chosen: as if it had been a moment earlier.
-        return []
-    return found.hits
+    async def _semantic_search(self, call: Call) -> Answer:
+        return await self._searching.by_meaning(call.account, call.request_id, call.asked)
 
 
 def _check_text(body: bytes) -> None:
@@ -294,10 +253,6 @@ def _new_record(call: Call, *, ends_at: float) -> Record:
             "pipeline_output_process_keys are not those of the chain: "
             f"{json.dumps(output_process_keys(chain))}"
         )
-    for module in chain:
-        lack = missing(module)
-        if lack is not None:
-            raise InvalidArgument(lack)
     return Record(
         file_id=new_id(),
         process_id=call.request_id,

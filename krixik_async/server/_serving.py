@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -21,6 +22,7 @@ import attrs
 from krixik_async._errors import KrixikError, MissingExtra
 from krixik_async._offload import ProcessOffload
 from krixik_async.server import ServerSettings, create_app
+from krixik_async.server._plan import FaultPlan
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -31,6 +33,18 @@ T = TypeVar("T")
 _KEEP_ALIVE_SECONDS = 75
 _GRACE_SECONDS = 3
 _STOPS = (signal.SIGINT, signal.SIGTERM)
+# Behind the server itself, whose answers take a moment each and must not wait for computations.
+_NICENESS = 10
+# A worker for each processor and a thread for each of a worker's libraries: more would only be in
+# each other's way. Read by the libraries as they are imported, Tesseract included.
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OMP_THREAD_LIMIT": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 
 
 class CannotServe(KrixikError):
@@ -45,7 +59,7 @@ class Raised:
 
 
 def run_in_worker(function: Callable[..., T], *args: object) -> T | Raised:
-    """Call a function in a worker process that leaves signals to its server.
+    """Call a function in a worker process that leaves signals and processors to its server.
 
     Ctrl-C reaches every process of a terminal, and a service manager stops all of a group: what a
     worker was doing then must not look like a module that failed. Its owner ends it (SIGKILL), or
@@ -53,6 +67,9 @@ def run_in_worker(function: Callable[..., T], *args: object) -> T | Raised:
     """
     for number in _STOPS:
         signal.signal(number, signal.SIG_IGN)
+    os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+    for name, value in _ONE_THREAD.items():
+        os.environ.setdefault(name, value)
     try:
         return function(*args)
     except Exception as error:  # noqa: BLE001  # carried to the caller, all of them
@@ -104,7 +121,12 @@ def _url(host: str, listener: socket.socket) -> str:
 
 
 def serve(
-    settings: ServerSettings, *, host: str, port: int, ready: Callable[[str], object]
+    settings: ServerSettings,
+    *,
+    host: str,
+    port: int,
+    ready: Callable[[str], object],
+    faults: FaultPlan | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; call `ready` with the url once connections are accepted.
 
@@ -114,7 +136,12 @@ def serve(
     if importlib.util.find_spec("uvicorn") is None:
         raise CannotServe('the embedded server needs uvicorn: pip install "krixik-async[server]"')
     try:
-        app = create_app(settings, compute=WorkerProcesses(settings.workers))
+        app = create_app(
+            settings,
+            compute=WorkerProcesses(settings.workers),
+            search=WorkerProcesses(1),
+            faults=faults,
+        )
     except MissingExtra as error:
         raise CannotServe(error.message) from error
     listener = _bind(host, port)
@@ -129,6 +156,10 @@ def serve(
 def _serve_on(listener: socket.socket, app: Starlette, ready: Callable[[], object]) -> None:
     import uvicorn
 
+    from krixik_async.server._connections import BoundedConnection, allow_open_files
+
+    allow_open_files()
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
@@ -140,10 +171,10 @@ def _serve_on(listener: socket.socket, app: Starlette, ready: Callable[[], objec
     config = uvicorn.Config(
         app,
         access_log=False,
-        http="h11",
+        http=BoundedConnection,
         lifespan="off",
         log_config=None,
-        log_level="warning",
+        log_level="error",  # what a client does wrong is answered, not logged
         loop="asyncio",
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,

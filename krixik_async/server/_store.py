@@ -15,23 +15,27 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias, TypeVar
 
 import anyio
 import attrs
 
+from krixik_async._catalogue import MODULES
 from krixik_async._errors import InvalidArgument
 from krixik_async._offload import Offload
 from krixik_async._reply import JSON
-from krixik_async.server._database import Database, Refusal, open_database
+from krixik_async.server._database import Database, Refusal, Turns, open_database
 from krixik_async.server._records import Record, new_id
+from krixik_async.server.runners import RunRequest
 
 T = TypeVar("T")
 Accepted: TypeAlias = Literal["stored", "repeated", "other", "gone"]
 
 SECRET_BYTES = 32
+# Seconds; epoch seconds as a float have a step of a quarter of this.
+_MOMENT = 1e-6
 
 
 def _sync_folder(folder: Path) -> None:
@@ -117,6 +121,7 @@ class Store:
         self._database = database
         self._offload = offload
         self._lock = anyio.Lock()
+        self._last_upload = 0.0
 
     async def _call(self, method: Callable[..., T], *args: object) -> T:
         async with self._lock:
@@ -149,9 +154,15 @@ class Store:
         """Give a pipeline's complete files, newest first."""
         return await self._call(self._database.complete, account, pipeline, now, file_ids)
 
-    async def unfinished(self, now: float) -> list[Record]:
-        """Give what is to be processed, in order of upload."""
-        return await self._call(self._database.unfinished, now)
+    async def next_waiting(
+        self, turns: Turns, skipped: Collection[str], now: float
+    ) -> Record | None:
+        """Give the file whose turn it is to be processed, None if none waits."""
+        return await self._call(self._database.next_waiting, turns, skipped, now)
+
+    async def waiting(self, most: int) -> int:
+        """Count the files that wait or are being processed, up to `most`."""
+        return await self._call(self._database.waiting, most)
 
     async def begin_upload(self, file_id: str) -> Writing:
         """Open a temporary file beside the place of the input."""
@@ -172,21 +183,46 @@ class Store:
                 return record
             _place(writing.path, self.input_path(record))
             accepted = "stored"
+            # No two at the same moment, however coarse the clock: it is the order of processing.
+            self._last_upload = max(now, self._last_upload + _MOMENT)
             return attrs.evolve(
                 record,
                 state="processing",
                 input_sha256=sha256,
-                uploaded_at=now,
+                uploaded_at=self._last_upload,
                 ends_at=now + record.expire_time,
             )
 
         await self._call(self._database.change, file_id, now, decide)
         return accepted
 
-    def input_path(self, record: Record) -> Path:
-        """Give where the input of the next module is."""
-        done = record.modules_done
-        return self._files / record.file_id / (f"module_{done}" if done else "input")
+    def input_path(self, record: Record, position: int = 0) -> Path:
+        """Give where the input of the module at a position from 0 is."""
+        return self._files / record.file_id / (f"module_{position}" if position else "input")
+
+    def module_request(
+        self,
+        record: Record,
+        position: int,
+        destination: Path,
+        *,
+        model_dir: Path | None,
+        simulated: bool,
+    ) -> RunRequest:
+        """Give what the module at a position from 0 is asked to do."""
+        module = MODULES[record.chain[position]]
+        before = MODULES[record.chain[position - 1]].key_out if position else module.key_in
+        chosen = record.modules[record.label(position).partition(".")[0]]
+        return RunRequest(
+            module=module.name,
+            model=chosen["model"],
+            params=chosen["params"],
+            source=self.input_path(record, position),
+            destination=destination,
+            input_key=before,
+            model_dir=model_dir,
+            simulated=simulated,
+        )
 
     def output_path(self, record: Record) -> Path:
         """Give where the output of the whole chain is, once it is complete."""
@@ -213,6 +249,8 @@ class Store:
         done = record.modules_done + 1
 
         def decide(current: Record) -> Record:
+            if current.state != "processing":
+                return current
             _place(temporary, self._files / current.file_id / f"module_{done}")
             last = done == len(current.chain)
             return attrs.evolve(
@@ -242,6 +280,21 @@ class Store:
 
         return await self._call(self._database.change, record.file_id, now, decide)
 
+    async def spoil(self, file_id: str, reason: str, now: float) -> None:
+        """Fail a process, whatever it has come to."""
+
+        def decide(current: Record) -> Record:
+            return attrs.evolve(
+                current,
+                state="failed",
+                failure_module=current.label(0),
+                failure=reason,
+                created_at=now,
+                last_updated=now,
+            )
+
+        await self._call(self._database.change, file_id, now, decide)
+
     async def update(
         self, file_id: str, now: float, changes: Mapping[str, Any]
     ) -> Record | Literal["path_taken"] | None:
@@ -261,20 +314,21 @@ class Store:
     async def delete(self, file_id: str) -> None:
         """Remove a record, then its files."""
         await self._call(self._database.delete, file_id)
-        await self._remove_files([file_id])
+        await self.remove_files([file_id])
 
-    async def expire(self, now: float) -> None:
-        """Remove what has ended, records first."""
-        await self._remove_files(await self._call(self._database.expire, now))
+    async def expire(self, now: float) -> list[str]:
+        """Remove the records that have ended; give their file_ids, for `remove_files`."""
+        return await self._call(self._database.expire, now)
 
     async def sweep(self, now: float) -> None:
         """Remove what has ended and the files that no record speaks of: for the start only."""
-        await self.expire(now)
+        await self.remove_files(await self.expire(now))
         known = await self._call(self._database.file_ids)
         found = await self._offload(os.listdir, self._files)
-        await self._remove_files([name for name in found if name not in known])
+        await self.remove_files([name for name in found if name not in known])
 
-    async def _remove_files(self, names: Sequence[str]) -> None:
+    async def remove_files(self, names: Sequence[str]) -> None:
+        """Remove the files of records that are gone; what is gone already is no matter."""
         for name in names:
             await self._offload(shutil.rmtree, self._files / name, True)
 

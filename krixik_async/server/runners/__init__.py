@@ -22,15 +22,37 @@ __all__ = ["RUNNERS", "RunRequest", "RunnerError", "available", "missing", "run"
 
 RUNNERS: Mapping[str, str] = MappingProxyType(
     {
+        "caption": "krixik_async.server.runners._caption",
         "json-to-txt": "krixik_async.server.runners._json_to_txt",
         "keyword-db": "krixik_async.server.runners._keyword_db",
+        "ocr": "krixik_async.server.runners._ocr",
         "parser": "krixik_async.server.runners._parser",
+        "sentiment": "krixik_async.server.runners._sentiment",
+        "summarize": "krixik_async.server.runners._summarize",
+        "text-embedder": "krixik_async.server.runners._text_embedder",
+        "transcribe": "krixik_async.server.runners._transcribe",
+        "translate": "krixik_async.server.runners._translate",
+        "vector-db": "krixik_async.server.runners._vector_db",
     }
 )
 """Module name of the catalogue -> the Python module that has its `run(request)`."""
 
-_NEEDS: Mapping[str, tuple[str, ...]] = MappingProxyType({"parser": ("nltk", "punkt")})
-"""What a runner imports beyond the standard library and the package's core dependencies."""
+_PLACEHOLDER = "krixik_async.server.runners._placeholder"
+
+_NEEDS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "caption": ("hub", ("PIL", "torch", "transformers")),
+        "ocr": ("ocr", ("PIL", "pytesseract")),
+        "parser": ("server", ("nltk", "punkt")),
+        "sentiment": ("hub", ("torch", "transformers")),
+        "summarize": ("hub", ("torch", "transformers")),
+        "text-embedder": ("embed", ("numpy", "safetensors", "tokenizers")),
+        "transcribe": ("hub", ("faster_whisper",)),
+        "translate": ("hub", ("sentencepiece", "torch", "transformers")),
+        "vector-db": ("vector", ("faiss", "numpy")),
+    }
+)
+"""The extra of a runner that imports more than the core dependencies, and what it imports."""
 
 
 def run(request: RunRequest) -> dict[str, object]:
@@ -41,6 +63,8 @@ def run(request: RunRequest) -> dict[str, object]:
     missing or partial, so give a temporary name and rename it after success. What is written
     is not synced to the disk. Blocking; there is no way to stop it but to end its process.
 
+    A placeholder is put out where the request asks for one, and only there.
+
     Returns:
         The module's own metadata, as a file's record shows it: `{"num_lines": 12}`, or `{}`.
 
@@ -49,10 +73,11 @@ def run(request: RunRequest) -> dict[str, object]:
             or an extra is not installed; the message is one line and quotes no file content.
         OSError: the source cannot be read or the destination cannot be written.
     """
-    lack = missing(request.module)
+    path = _PLACEHOLDER if request.simulated else RUNNERS.get(request.module, "")
+    lack = None if request.simulated else missing(request.module)
     if lack is not None:
         raise RunnerError(lack)
-    metadata: dict[str, object] = importlib.import_module(RUNNERS[request.module]).run(request)
+    metadata: dict[str, object] = importlib.import_module(path).run(request)
     return metadata
 
 
@@ -68,10 +93,11 @@ def missing(module: str) -> str | None:
     """
     if module not in RUNNERS:
         return f"this server cannot run the module {module!r}; it runs {', '.join(RUNNERS)}"
-    absent = [name for name in _NEEDS.get(module, ()) if importlib.util.find_spec(name) is None]
+    extra, names = _NEEDS.get(module, ("", ()))
+    absent = [name for name in names if importlib.util.find_spec(name) is None]
     if absent:
         return (
             f"the module {module!r} needs {' and '.join(absent)}: "
-            "pip install 'krixik-async[server]'"
+            f"pip install 'krixik-async[{extra}]'"
         )
     return None

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import string
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from krixik_async.server.runners._reading import read_lines
 from krixik_async.server.runners._request import RunnerError, RunRequest
 from krixik_async.server.runners._words import noun_lemma, stop_words
 
-__all__ = ["KeywordHits", "parse_query", "run", "search"]
+__all__ = ["CountedLines", "KeywordHits", "parse_query", "run", "search", "write_rows"]
 
 # 1024-byte pages, names and the 16-blank indents: as in the hosted service's files, 2026-11.
 _CREATE_TABLE = """\
@@ -69,21 +69,26 @@ def run(request: RunRequest) -> dict[str, object]:
     Raises:
         RunnerError: the text is not UTF-8.
     """
-    request.destination.unlink(missing_ok=True)
-    with closing(sqlite3.connect(request.destination, isolation_level=None)) as database:
+    lines = CountedLines(request.source)
+    write_rows(request.destination, _rows(lines))
+    return {"num_lines": lines.last_number}
+
+
+def write_rows(destination: Path, rows: Iterable[tuple[str, str, int, int]]) -> None:
+    """Write a database of (keyword, its lemma, line, place in the line), in reading order."""
+    destination.unlink(missing_ok=True)
+    with closing(sqlite3.connect(destination, isolation_level=None)) as database:
         for pragma in _PRAGMAS:
             database.execute(pragma)
         database.execute("BEGIN")
         database.execute(_CREATE_TABLE)
-        lines = _CountedLines(request.source)
-        database.executemany(_INSERT, _rows(lines))
+        database.executemany(_INSERT, rows)
         for index in _INDEXES:
             database.execute(index)
         database.execute("COMMIT")
-    return {"num_lines": lines.last_number}
 
 
-class _CountedLines:
+class CountedLines:
     """The words of each line that has any, with its number; remembers the last number."""
 
     def __init__(self, source: Path) -> None:
@@ -98,7 +103,7 @@ class _CountedLines:
                 yield number, words
 
 
-def _rows(lines: _CountedLines) -> Iterator[tuple[str, str, int, int]]:
+def _rows(lines: CountedLines) -> Iterator[tuple[str, str, int, int]]:
     # Cleaned once for each different word: a text repeats its words, and the rest is cheap.
     seen: dict[str, list[tuple[str, str]]] = {}
     for line_number, words in lines:

@@ -13,12 +13,11 @@ Model "fixed" is windows over the words, `chunk_size` long, `overlap_size` of th
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import TypedDict
 
+from krixik_async.server.runners._entries import write_entries
 from krixik_async.server.runners._reading import read_text
 from krixik_async.server.runners._request import RunnerError, RunRequest
 
@@ -45,23 +44,7 @@ def run(request: RunRequest) -> dict[str, object]:
         snippets = _windows(read_text(request.source), size, overlap)
     else:
         raise RunnerError(f"parser has no model {request.model!r}; it has 'sentence' and 'fixed'")
-    return {"num_lines": _write(snippets, request.destination)}
-
-
-def _write(snippets: Iterable[Snippet], destination: Path) -> int:
-    """Write what `json.dumps` makes of the list, and return its length.
-
-    One snippet at a time: windows with a large overlap make 55 MB of a 2 MiB text.
-    """
-    count = 0
-    with destination.open("w", encoding="ascii", newline="") as output:
-        output.write("[")
-        for snippet in snippets:
-            output.write(", " if count else "")
-            output.write(json.dumps(snippet))
-            count += 1
-        output.write("]")
-    return count
+    return {"num_lines": write_entries(snippets, request.destination)}
 
 
 def _sentences(text: str) -> Iterator[Snippet]:

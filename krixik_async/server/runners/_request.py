@@ -43,3 +43,9 @@ class RunRequest:
 
     input_key: str | None
     """The process key of JSON that comes in ("snippet", "text", "caption", ...), else None."""
+
+    model_dir: Path | None = None
+    """Where the server's owner keeps model weights, if that was said."""
+
+    simulated: bool = False
+    """Whether a placeholder was asked for instead of the module's real output."""

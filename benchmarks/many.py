@@ -1,0 +1,21 @@
+"""Many waiting jobs: what 1,000, 10,000 and 100,000 of them cost in memory and CPU time.
+
+Each size has a process of its own, in virtual time. Its jobs are looked at once and then waited
+for; the memory is what more is resident then than before the wait, the jobs' own references (which
+are the caller's) left out. The aim: growth in proportion to the jobs or slower, and at most 0.5 kB
+a job from 10,000 to 100,000.
+"""
+
+from __future__ import annotations
+
+from benchmarks.processes import Numbers
+from benchmarks.waiting import Wait, waited
+
+NAME = "many"
+SIZES, QUICK_SIZES = (1_000, 10_000, 100_000), (100, 1_000)
+
+
+def run(*, quick: bool) -> list[Numbers]:
+    """Give one row a number of jobs."""
+    wait = Wait("krixik_async", "default")
+    return [waited(wait, jobs, ("--hold",)) for jobs in (QUICK_SIZES if quick else SIZES)]

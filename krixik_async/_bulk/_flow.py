@@ -1,0 +1,304 @@
+"""One input's way: from the journal's word on it to its end, each step noted before it is taken.
+
+    planned, ticketed -> sent (or found to have been sent) -> uploaded
+    uploaded, running -> waited for -> complete | failed | vanished
+    complete          -> fetched, where that was asked for
+
+Without a journal the way is the same and the notes are kept in memory only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from krixik_async import _fetching, _sending
+from krixik_async._bulk._inputs import FileInput, Taken, called, given_file, key_of
+from krixik_async._bulk._outcomes import BulkOutcome, ended_as, job_of, outcome_of
+from krixik_async._bulk._prints import arguments_of, is_same, noted, position_of
+from krixik_async._errors import (
+    AuthenticationError,
+    ClientClosed,
+    FileChanged,
+    InvalidArgument,
+    JournalError,
+    KrixikError,
+    SubmitUncertain,
+)
+from krixik_async._journal import ENDS, SENT, ClaimLost, Entry, Journal, Step
+from krixik_async._models import JobOutcome, JobRef, Output
+from krixik_async._results import fate
+from krixik_async._session import Session
+from krixik_async._submit import RecordedTicket
+from krixik_async._waiting import Schedule
+from krixik_async._wire import Submit, Ticket
+
+# An error's text in the journal: enough for what our messages say.
+MESSAGE_CHARACTERS = 1000
+# What concerns every file, and is no single one's fate.
+FATAL = (AuthenticationError, ClientClosed, JournalError)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Work:
+    """Hold what all inputs of one call share; `save_to` is None where nothing is to be fetched."""
+
+    session: Session
+    pipeline: str
+    chain: tuple[str, ...]
+    defaults: FileInput
+    save_to: Path | None
+    schedule: Schedule
+
+
+class _LeaveAlone(Exception):
+    """Carry an error that is this call's only: the journal is right and stays as it is."""
+
+    def __init__(self, error: KrixikError) -> None:
+        self.error = error
+
+
+class OneFile:
+    """Take one input as far as it can go. Is the `Notes` of its own sending."""
+
+    def __init__(self, work: Work, taken: Taken, journal: Journal | None) -> None:
+        self._work = work
+        self._file = taken.file
+        self._error = taken.error
+        self._journal = journal
+        self._key = key_of(taken.file)
+        self._entry = Entry(key=self._key or "")
+        self._noted = self._entry
+        self._ended: JobOutcome | None = None
+        self._output: Output | None = None
+
+    async def run(self) -> BulkOutcome | None:
+        """Give the outcome, or None while another worker is at this input.
+
+        Raises what concerns every input: a rejected key, a closed client, a journal in trouble.
+        """
+        if self._error is None and self._journal is not None and self._key is None:
+            self._error = InvalidArgument(
+                "with a journal, bytes and file objects need a name that lasts: give FileInput("
+                "..., key=...) with a key of your own"
+            )
+        if self._error is not None:
+            return self._as_error(self._error)
+        try:
+            return await self._enter_and_go()
+        except ClaimLost:
+            return None
+        except _LeaveAlone as way_out:
+            return self._as_error(way_out.error)
+
+    async def _enter_and_go(self) -> BulkOutcome | None:
+        if self._journal is not None:
+            assert self._key is not None
+            wanted = ENDS if self._work.save_to is None else ENDS - {"complete"}
+            verdict, self._entry = await self._journal.enter(self._key, wanted)
+            if verdict == "ended" and await self._lost_output():
+                verdict, self._entry = await self._journal.enter(self._key, wanted - {"fetched"})
+            if verdict == "theirs":
+                return None
+            if self._entry.reached in SENT:
+                await self._refuse_a_change()
+            if verdict == "ended":
+                return self._outcome(resumed=True)
+        return await self._go()
+
+    async def _go(self) -> BulkOutcome:
+        error: KrixikError | None = None
+        try:
+            if self._entry.reached in ("planned", "ticketed"):
+                await self._send()
+            if self._entry.reached in ("uploaded", "running"):
+                await self._wait()
+            if self._work.save_to is not None and self._entry.reached in ("complete", "fetched"):
+                await self._fetch(self._work.save_to)
+        except (*FATAL, ClaimLost):
+            raise
+        except SubmitUncertain as raised:
+            error = raised
+            await self._write("undecided", error=raised)
+        except KrixikError as raised:
+            error = raised
+            await self._write("error", error=raised)
+        return self._outcome(error=error)
+
+    # --- sending -----------------------------------------------------------------------------
+
+    async def _send(self) -> None:
+        work, entry = self._work, self._entry
+        given = given_file(self._file, work.defaults)
+        start = position_of(given.local_file_path)
+        shipment = await _sending.prepare(work.session, work.pipeline, work.chain, given)
+        if self._journal is not None:
+            self._noted = await work.session.offload(
+                noted, entry, given.local_file_path, arguments_of(given), start
+            )
+        recorded = None
+        if entry.reached == "ticketed":
+            recorded = self._recorded(entry)
+            if shipment.fresh_name is not None and entry.file_name is not None:
+                request = attrs.evolve(shipment.request, file_name=entry.file_name)
+                shipment = attrs.evolve(shipment, request=request)
+        ref, _, _ = await _sending.send(
+            work.session,
+            shipment,
+            notes=self,
+            recorded=recorded,
+            perhaps_asked=recorded is None and entry.asked_at is not None,
+        )
+        await self._write("uploaded")
+        if recorded is not None and ref.request_id == recorded.request_id:
+            await self._refuse_a_change()
+
+    def _recorded(self, entry: Entry) -> RecordedTicket:
+        assert entry.request_id is not None
+        assert entry.file_id is not None
+        asked_at = entry.asked_at or 0.0
+        return RecordedTicket(
+            request_id=entry.request_id,
+            file_id=entry.file_id,
+            age_s=self._work.session.clock.wall() - asked_at,
+        )
+
+    async def asking(self, request: Submit) -> None:
+        """Note the name under which a ticket is about to be asked for; see `Notes`."""
+        look = self._noted
+        await self._write(
+            "planned",
+            size=look.size,
+            mtime_ns=look.mtime_ns,
+            sha256=look.sha256,
+            arguments=look.arguments,
+            file_name=request.file_name,
+            symbolic_directory_path=request.symbolic_directory_path,
+            asked_at=self._work.session.clock.wall(),
+            request_id=None,
+            file_id=None,
+            submitted_at=None,
+            expires_at=None,
+        )
+
+    async def ticketed(self, ticket: Ticket, request: Submit) -> None:
+        """Note the ids under which an upload is about to begin; see `Notes`."""
+        asked_at = self._entry.asked_at
+        assert asked_at is not None
+        await self._write(
+            "ticketed",
+            request_id=ticket.request_id,
+            file_id=ticket.file_id,
+            submitted_at=asked_at,
+            expires_at=asked_at + request.expire_time,
+        )
+
+    # --- waiting and fetching ----------------------------------------------------------------
+
+    async def _wait(self) -> None:
+        job = self._job()
+        assert job is not None
+        result = await self._work.session.waiter.wait(
+            [job],
+            timeout=None,
+            return_when="all",
+            on_update=self._seen,
+            schedule=self._work.schedule,
+        )
+        ended = self._ended = result[job.request_id]
+        if ended.state == "complete":
+            await self._write("complete")
+        elif ended.state == "failed":
+            await self._write("failed", fate=ended.failure_module)
+        elif ended.vanished:
+            await self._write("vanished", fate=ended.state)
+        else:
+            raise fate(ended)
+
+    async def _seen(self, outcome: JobOutcome) -> None:
+        if outcome.last_status is not None and self._entry.reached == "uploaded":
+            await self._write("running")
+
+    async def _fetch(self, save_to: Path) -> None:
+        file_id = self._entry.file_id
+        assert file_id is not None
+        work = self._work
+        self._output = await _fetching.fetch_output(work.session, work.pipeline, file_id, save_to)
+        await self._write("fetched", saved=self._output.process_output_files)
+
+    async def _lost_output(self) -> bool:
+        """Tell whether an output that was fetched is to be fetched again: it is not there."""
+        if self._work.save_to is None or self._entry.step != "fetched":
+            return False
+        return not await self._work.session.offload(_all_there, self._entry.saved)
+
+    # --- the journal -------------------------------------------------------------------------
+
+    async def _write(
+        self, step: Step, *, error: KrixikError | None = None, **changes: object
+    ) -> None:
+        """Note a step. `error` goes with the open ends, whose `after` is the step before."""
+        after = None
+        if error is not None:
+            after = self._entry.reached
+            changes = {"fate": type(error).__name__, "message": str(error)[:MESSAGE_CHARACTERS]}
+        told = {"fate": None, "message": None, **changes}
+        entry = attrs.evolve(self._entry, step=step, after=after, **told)  # type: ignore[arg-type]
+        if self._journal is not None:
+            await self._journal.write(entry)
+        self._entry = entry
+
+    async def _refuse_a_change(self) -> None:
+        """Refuse an input that is not what was sent: its outcome would be another file's."""
+        given = given_file(self._file, self._work.defaults)
+        who = called(self._file)
+        same = await self._work.session.offload(is_same, self._entry, self._file.local_file_path)
+        error: KrixikError
+        if not same:
+            error = FileChanged(
+                f"{who} has changed since it was sent (the journal knows its size and its "
+                "SHA-256). To send the new one, give it a key of its own: FileInput(..., key=...)"
+            )
+        elif self._entry.arguments != arguments_of(given):
+            error = InvalidArgument(
+                f"{who} was sent with other arguments. To send it again with these, give it a key "
+                "of its own: FileInput(..., key=...)"
+            )
+        else:
+            return
+        error.fill(
+            request_id=self._entry.request_id,
+            file_id=self._entry.file_id,
+            pipeline=self._work.pipeline,
+        )
+        raise _LeaveAlone(error)
+
+    # --- outcomes ----------------------------------------------------------------------------
+
+    def _job(self) -> JobRef | None:
+        work = self._work
+        return job_of(self._entry, pipeline=work.pipeline, modules=len(work.chain))
+
+    def _outcome(self, *, error: KrixikError | None = None, resumed: bool = False) -> BulkOutcome:
+        job = self._job()
+        ended = self._ended
+        if ended is None and job is not None:
+            ended = ended_as(job, self._entry)
+        return outcome_of(
+            self._entry,
+            self._file,
+            job=job,
+            ended=ended,
+            error=error,
+            output=self._output,
+            resumed=resumed,
+        )
+
+    def _as_error(self, error: KrixikError) -> BulkOutcome:
+        self._entry = attrs.evolve(self._entry, step="error", after=self._entry.reached)
+        return self._outcome(error=error)
+
+
+def _all_there(paths: tuple[str, ...]) -> bool:
+    return all(Path(path).is_file() for path in paths)

@@ -1,0 +1,273 @@
+"""A run of `process_many`: one task that pulls inputs, one task for each input in the window.
+
+The window bounds everything: an input counts from the moment it is pulled until its outcome has
+been taken by the caller. What another worker of the same journal is at is set aside (an input
+each, bounded too) and looked at again later.
+
+The tasks know the run and not the stream that the caller holds, so that a stream that is dropped
+is collected, and stops its run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+
+import anyio
+import attrs
+
+from krixik_async._bulk._flow import OneFile, Work
+from krixik_async._bulk._inputs import (
+    FileInput,
+    Files,
+    Taken,
+    called,
+    given_file,
+    key_of,
+    pull,
+    take,
+)
+from krixik_async._bulk._outcomes import BulkOutcome
+from krixik_async._errors import ClientClosed, InvalidArgument, KrixikError
+from krixik_async._journal import Journal, Owner, account_digest, open_journal
+from krixik_async._tasks import OwnedTask, TaskSet
+from krixik_async._validation import DEFAULT_DIRECTORY
+
+# How many inputs that other workers are at are set aside before they are looked at again.
+SET_ASIDE_MOST = 1000
+# How often they are looked at: at first, and at most, in seconds.
+LOOK_AGAIN_S = (0.5, 5.0)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Plan:
+    """Hold what a call of `process_many` asked for, checked."""
+
+    work: Work
+    files: Files
+    max_in_flight: int
+    journal: Path | None
+
+
+class Run:
+    """Work through the inputs. Its attributes are read by `BulkStream` in the same loop."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._session = plan.work.session
+        self._ready: deque[BulkOutcome] = deque()
+        self._aside: list[Taken] = []
+        self._seen: set[int] = set()
+        self._active = 0
+        self._journal: Journal | None = None
+        self._tasks = TaskSet()
+        self._body = anyio.CancelScope()
+        self._moved = anyio.Event()
+        self._error: Exception | None = None
+        self._stopped = False
+        self._over = False
+        self._main: OwnedTask = self._session.tasks.spawn(self._work, name="krixik_async bulk")
+
+    # --- the caller's side -------------------------------------------------------------------
+
+    async def next(self) -> BulkOutcome | None:
+        """Give the next outcome; None at the end. Raises what ended the run before that."""
+        await self._until(lambda: bool(self._ready) or self._over)
+        if self._ready:
+            outcome = self._ready.popleft()
+            self._notify()
+            return outcome
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+        return None
+
+    def stop(self) -> None:
+        """Stop pulling and working; returns at once. What is under way is left as it stands."""
+        if not self._over:
+            self._stopped = True
+            self._main.cancel()
+
+    async def wait(self) -> None:
+        """Wait until everything that was begun has ended."""
+        await self._main.wait()
+
+    # --- the run's side ----------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        whole = False
+        try:
+            with self._body:
+                await self._open()
+                await self._pull_all()
+                whole = True
+        except Exception as error:  # noqa: BLE001 - handed to whoever iterates, as it is
+            self._fail(error)
+        finally:
+            if not whole and not self._stopped and self._error is None:
+                # Nobody may take what was cut off from without for the end.
+                self._error = ClientClosed(
+                    "the client was closed before all files were done; with a journal, the same "
+                    "call goes on where it stopped"
+                )
+            with anyio.CancelScope(shield=True):
+                await self._tasks.aclose()
+                if self._journal is not None:
+                    await self._journal.aclose()
+            self._over = True
+            self._notify()
+
+    async def _open(self) -> None:
+        path, work, session = self._plan.journal, self._plan.work, self._session
+        if path is None:
+            return
+        key, url = session.transport.credentials
+        owner = Owner(
+            pipeline=work.pipeline,
+            chain=work.chain,
+            account=lambda salt: account_digest(salt, key, url),
+        )
+        self._journal = await open_journal(
+            path, owner, clock=session.clock, offload=session.offload
+        )
+        self._spawn(self._journal.heartbeat, "krixik_async lease")
+
+    async def _pull_all(self) -> None:
+        failed: Exception | None = None
+        try:
+            await self._pull()
+        except Exception as error:  # noqa: BLE001 - of the caller's own iterable
+            # What was begun is seen through first; then the caller gets his error.
+            failed = error
+        pause, longest = LOOK_AGAIN_S
+        while self._active or self._aside:
+            if not self._aside:
+                await self._until(lambda: bool(self._aside) or not self._active)
+                continue
+            await self._session.clock.sleep(pause)
+            await self._look_again()
+            pause = min(longest, pause * 1.5)
+        if failed is not None:
+            raise failed
+
+    async def _pull(self) -> None:
+        items = pull(self._plan.files, self._session.offload, self._is_own)
+        async with aclosing(items):
+            while True:
+                while len(self._aside) >= SET_ASIDE_MOST:
+                    await self._session.clock.sleep(LOOK_AGAIN_S[0])
+                    await self._look_again()
+                await self._room()
+                try:
+                    item = await anext(items)
+                except StopAsyncIteration:
+                    return
+                self._start(self._once(take(item)))
+
+    async def _look_again(self) -> None:
+        aside, self._aside = self._aside, []
+        for taken in aside:
+            await self._room()
+            self._start(taken)
+
+    def _start(self, taken: Taken) -> None:
+        self._active += 1
+        self._spawn(partial(self._one, taken), "krixik_async bulk file")
+
+    async def _one(self, taken: Taken) -> None:
+        try:
+            outcome = await OneFile(self._plan.work, taken, self._journal).run()
+            if outcome is None:
+                self._aside.append(taken)
+            else:
+                self._ready.append(outcome)
+        finally:
+            self._active -= 1
+            self._notify()
+
+    def _spawn(self, body: Callable[[], Awaitable[None]], name: str) -> None:
+        async def run() -> None:
+            try:
+                await body()
+            except Exception as error:  # noqa: BLE001 - handed to whoever iterates, as it is
+                self._fail(error)
+
+        self._tasks.spawn(run, name=name)
+
+    def _fail(self, error: Exception) -> None:
+        if self._error is None:
+            self._error = error
+        self._body.cancel()
+
+    # --- bounds ------------------------------------------------------------------------------
+
+    async def _room(self) -> None:
+        most = self._plan.max_in_flight
+        await self._until(lambda: self._active + len(self._ready) < most)
+
+    async def _until(self, true: Callable[[], bool]) -> None:
+        while not true():
+            await self._moved.wait()
+
+    def _notify(self) -> None:
+        moved, self._moved = self._moved, anyio.Event()
+        moved.set()
+
+    def _is_own(self, name: str) -> bool:
+        """Tell whether a file of the folder is the journal itself."""
+        journal = self._plan.journal
+        if journal is None:
+            return False
+        path = Path(name).absolute()
+        own = journal.absolute()
+        return path.parent == own.parent and path.name in (
+            own.name,
+            f"{own.name}-wal",
+            f"{own.name}-shm",
+        )
+
+    def _once(self, taken: Taken) -> Taken:
+        """Refuse what comes twice, of one key or for one path on the service.
+
+        Eight bytes of a digest each are kept: some 70 bytes a file, all told.
+        """
+        if taken.error is not None:
+            return taken
+        for what, text in _names_of(taken.file, self._plan.work.defaults):
+            digest = hashlib.blake2b(f"{what} {text}".encode("utf-8", "surrogateescape"))
+            short = int.from_bytes(digest.digest()[:8])
+            if short in self._seen:
+                return attrs.evolve(taken, error=_twice(taken.file, what, text))
+            self._seen.add(short)
+        return taken
+
+
+def _names_of(file: FileInput, defaults: FileInput) -> list[tuple[str, str]]:
+    """Give what must not come twice: the key, and the path on the service if it was given."""
+    names: list[tuple[str, str]] = []
+    key = key_of(file)
+    if key is not None:
+        names.append(("key", str(key)))
+    given = given_file(file, defaults)
+    if given.symbolic_file_path is not None:
+        names.append(("path", str(given.symbolic_file_path)))
+    elif given.file_name is not None:
+        directory = given.symbolic_directory_path or DEFAULT_DIRECTORY
+        names.append(("path", f"{str(directory).rstrip('/')}/{given.file_name}"))
+    return names
+
+
+def _twice(file: FileInput, what: str, text: str) -> KrixikError:
+    if what == "key":
+        return InvalidArgument(
+            f"{called(file)} was given twice in one call: it is sent once. To send it twice, give "
+            "each a key of its own: FileInput(..., key=...)"
+        )
+    return InvalidArgument(
+        f"{called(file)} would get the path {text!r} on the service, which another input of this "
+        "call has: paths are unique in a pipeline; give it another file_name or folder"
+    )

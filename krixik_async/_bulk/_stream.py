@@ -1,0 +1,156 @@
+"""What the caller of `process_many` holds: an async iterator over outcomes, to be left at will."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, TypeAlias
+
+from krixik_async import _fetching
+from krixik_async._bulk._flow import Work
+from krixik_async._bulk._inputs import FileInput, Files, check_files
+from krixik_async._bulk._outcomes import BulkOutcome
+from krixik_async._bulk._run import Plan, Run
+from krixik_async._errors import InvalidArgument, InvalidArgumentType
+from krixik_async._session import Session
+from krixik_async._validation import check_bool, kind_of
+from krixik_async._waiting import check_poll
+
+OnError: TypeAlias = Literal["collect", "raise"]
+ON_ERROR: tuple[OnError, ...] = ("collect", "raise")
+
+
+class BulkStream:
+    """Yield a `BulkOutcome` for each input of `process_many`, as they come.
+
+    An async iterator and an async context manager. Nothing is done before the first outcome is
+    asked for. Leaving it early, by break, error, cancellation or garbage collection, stops the
+    pulling and the work at this end; jobs on the service go on, and with a journal the same call
+    goes on where this one stopped.
+    """
+
+    def __init__(self, plan: Plan, on_error: OnError) -> None:
+        self._plan = plan
+        self._on_error = on_error
+        self._run: Run | None = None
+        self._closed = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> BulkOutcome:
+        if self._closed:
+            raise StopAsyncIteration
+        if self._run is None:
+            self._run = Run(self._plan)
+        outcome = await self._run.next()
+        if outcome is None:
+            raise StopAsyncIteration
+        if self._on_error == "raise" and not outcome.ok:
+            await self.aclose()
+            outcome.raise_for_failure()
+        return outcome
+
+    async def aclose(self) -> None:
+        """Stop, and wait until what was begun here has ended and the journal is closed.
+
+        Idempotent. Jobs on the service go on. Cancelled, the rest ends by itself.
+        """
+        self._closed = True
+        if self._run is not None:
+            self._run.stop()
+            await self._run.wait()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        if self._run is not None:
+            self._run.stop()
+
+
+def process_many(
+    session: Session,
+    pipeline: str,
+    chain: Sequence[str],
+    files: Files,
+    *,
+    defaults: FileInput,
+    max_in_flight: object,
+    journal: object,
+    on_error: object,
+    save_to: object,
+    download: object,
+    poll: object,
+) -> BulkStream:
+    """Check the arguments and make the stream; nothing is read or sent yet."""
+    check_files(files)
+    if download is not None:
+        check_bool("download_output", download)
+    fetching = download is True or (download is None and save_to is not None)
+    directory = _fetching.check_directory(save_to) if fetching else None
+    if directory is not None:
+        _check_apart(files, directory)
+    work = Work(
+        session=session,
+        pipeline=pipeline,
+        chain=tuple(chain),
+        defaults=defaults,
+        save_to=directory,
+        schedule=check_poll(poll),
+    )
+    plan = Plan(
+        work=work,
+        files=files,
+        max_in_flight=check_max_in_flight(max_in_flight),
+        journal=check_journal(journal),
+    )
+    return BulkStream(plan, check_on_error(on_error))
+
+
+def _check_apart(files: Files, directory: Path) -> None:
+    """Refuse to save outputs where the inputs are still being looked for."""
+    if not isinstance(files, str | os.PathLike):
+        return
+    source = Path(files).absolute()
+    if directory.absolute() in (source, source.parent):
+        raise InvalidArgument(
+            f"local_save_directory {str(directory)!r} is the folder that the files are taken "
+            "from: outputs would be taken for inputs; name another folder"
+        )
+
+
+def check_on_error(on_error: object) -> OnError:
+    """Give it back, or raise InvalidArgument naming the two that are allowed."""
+    for allowed in ON_ERROR:
+        if on_error == allowed:
+            return allowed
+    raise InvalidArgument(f"on_error is {on_error!r} but must be one of {ON_ERROR}")
+
+
+def check_max_in_flight(max_in_flight: object) -> int:
+    """Give it back, or raise InvalidArgument: a whole number of 1 or more."""
+    if isinstance(max_in_flight, bool) or not isinstance(max_in_flight, int):
+        raise InvalidArgumentType(f"max_in_flight is {kind_of(max_in_flight)} but must be an int")
+    if max_in_flight < 1:
+        raise InvalidArgument(f"max_in_flight is {max_in_flight} but must be 1 or more")
+    return max_in_flight
+
+
+def check_journal(journal: object) -> Path | None:
+    """Give the path of the journal, or None. Raises InvalidArgumentType."""
+    if journal is None:
+        return None
+    if not isinstance(journal, str | os.PathLike):
+        raise InvalidArgumentType(f"journal is {kind_of(journal)} but must be a path or None")
+    return Path(journal)

@@ -1,0 +1,190 @@
+"""Sending files: process, with or without a journal."""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from krixik_async._commands._connecting import Chosen, Connection, connected, pipeline_option
+from krixik_async._commands._failing import JOBS_FAILED, exit_status
+from krixik_async._commands._files import tags
+from krixik_async._errors import InvalidArgument, KrixikError
+from krixik_async._wire import encode
+
+if TYPE_CHECKING:
+    from krixik_async._bulk import BulkOutcome, FileInput
+    from krixik_async._pipeline import Pipeline
+    from krixik_async._reply import JSON
+
+
+@attrs.frozen(kw_only=True)
+class Wanted:
+    """Hold what the options of `process` say."""
+
+    files: tuple[str, ...]
+    journal: Path | None
+    out: Path | None
+    keep_names: bool
+    max_in_flight: int
+    symbolic_directory_path: str | None
+    tag_texts: tuple[str, ...]
+    file_description: str | None
+    expire_time: int
+
+    @property
+    def total(self) -> int:
+        """Give the number of files, or 0 if folders or patterns hide it."""
+        return 0 if any(_is_many(given) for given in self.files) else len(self.files)
+
+    def arguments(self) -> dict[str, Any]:
+        """Give the arguments that are the same for every file."""
+        return {
+            "symbolic_directory_path": self.symbolic_directory_path,
+            "file_tags": tags(self.tag_texts),
+            "file_description": self.file_description,
+            "expire_time": self.expire_time,
+        }
+
+    def inputs(self) -> Iterator[FileInput]:
+        """Give the files one by one; folders and patterns in the order of their names."""
+        from krixik_async._bulk import FileInput
+
+        for given in self.files:
+            for path in _paths(given):
+                yield FileInput(path, file_name=Path(path).name if self.keep_names else None)
+
+
+def _is_many(given: str) -> bool:
+    return Path(given).is_dir() or (not Path(given).exists() and any(c in given for c in "*?["))
+
+
+def _paths(given: str) -> Iterator[str]:
+    if not _is_many(given):
+        yield given
+        return
+    # A pattern may be of any depth and need not be below the working folder: glob, not Path.glob.
+    named = glob.iglob(given, recursive=True)  # noqa: PTH207
+    found = Path(given).iterdir() if Path(given).is_dir() else map(Path, named)
+    yield from sorted(str(path) for path in found if path.is_file() and path.name[:1] != ".")
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@pipeline_option
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Keep book in this file: the same command again goes on where it stopped.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Save the outputs in this folder; without it they stay on the service.",
+)
+@click.option(
+    "--keep-names", is_flag=True, help="Store each file under its own name, not a generated one."
+)
+@click.option("--dir", "symbolic_directory_path", help="Symbolic folder. Default: /etc.")
+@click.option("--tag", "tag_texts", multiple=True, metavar="KEY=VALUE", help="A tag; repeatable.")
+@click.option("--description", "file_description", help="At most 256 characters.")
+@click.option(
+    "--expire-time", type=int, default=1800, show_default=True, metavar="S", help="Seconds kept."
+)
+@click.option(
+    "--max-in-flight", type=int, default=16, show_default=True, help="Files under way at a time."
+)
+@click.option("--dry-run", is_flag=True, help="Check everything, say what would be sent, stop.")
+@connected
+async def process(connection: Connection, chosen: Chosen, dry_run: bool, **given: Any) -> None:
+    """Send files through a pipeline and wait for them; a FILE may be a folder or a pattern.
+
+    One line a file as it ends. The exit status is 0 if all are complete.
+    """
+    wanted = Wanted(**given)
+    async with connection.open() as krixik:
+        pipeline = await chosen.open(krixik)
+        if dry_run:
+            failed = await _try(connection, pipeline, wanted)
+        else:
+            failed = await _process(connection, pipeline, wanted)
+    if failed:
+        statuses = {exit_status(error) for error in failed}
+        raise click.exceptions.Exit(statuses.pop() if len(statuses) == 1 else JOBS_FAILED)
+
+
+async def _process(connection: Connection, pipeline: Pipeline, wanted: Wanted) -> list[KrixikError]:
+    """Send them all; print what became of each; give what went wrong."""
+    failed: list[KrixikError] = []
+    stream = pipeline.process_many(
+        wanted.inputs(),
+        max_in_flight=wanted.max_in_flight,
+        journal=wanted.journal,
+        local_save_directory=wanted.out,
+        **wanted.arguments(),
+    )
+    with connection.printer.progress(wanted.total, "processing") as bar:
+        async with stream:
+            async for outcome in stream:
+                connection.printer.result(_value(outcome), [_line(outcome)])
+                bar.ended()
+                if outcome.error is not None:
+                    failed.append(outcome.error)
+    return failed
+
+
+def _value(outcome: BulkOutcome) -> JSON:
+    return {
+        "input": _path(outcome.input),
+        "state": outcome.state,
+        "request_id": outcome.request_id,
+        "file_id": outcome.file_id,
+        "file_name": outcome.file_name,
+        "symbolic_directory_path": outcome.symbolic_directory_path,
+        "saved": [str(path) for path in outcome.saved],
+        "error": None if outcome.error is None else str(outcome.error),
+        "resumed": outcome.resumed,
+    }
+
+
+def _line(outcome: BulkOutcome) -> str:
+    saved = " -> " + ", ".join(map(str, outcome.saved)) if outcome.saved else ""
+    why = f"  {outcome.error}" if outcome.error else ""
+    ids = f"  {outcome.file_id}" if outcome.file_id else ""
+    return f"{_path(outcome.input)}  {outcome.state}{ids}{saved}{why}"
+
+
+def _path(file: FileInput) -> str:
+    # A command line gives no bytes and no open files.
+    return str(file.local_file_path)
+
+
+async def _try(connection: Connection, pipeline: Pipeline, wanted: Wanted) -> list[KrixikError]:
+    """Check every file as it would be sent; print what would be; give what would be refused."""
+    from krixik_async import _sending
+
+    failed: list[KrixikError] = []
+    session, chain = pipeline._session, pipeline.module_chain
+    for file in wanted.inputs():
+        path = _path(file)
+        given = _sending.GivenFile(
+            local_file_path=path, file_name=file.file_name, **wanted.arguments()
+        )
+        try:
+            shipment = await _sending.prepare(session, pipeline.name, chain, given)
+        except InvalidArgument as error:
+            click.echo(f"Error: {error}", err=True)
+            failed.append(error)
+            continue
+        size = await shipment.source.size(session.offload)
+        request: JSON = json.loads(encode(shipment.request))
+        said: JSON = {"input": path, "bytes": size, "request": request}
+        place = shipment.request.symbolic_directory_path.rstrip("/")
+        name = "(a generated name)" if shipment.fresh_name else shipment.request.file_name
+        connection.printer.result(said, [f"{path}  {size} bytes -> {place}/{name}"])
+    return failed

@@ -1,0 +1,207 @@
+"""The journal's file: opened, checked, written in groups. Blocking; nothing else touches it.
+
+WAL: several processes write one file, readers do not hold up the writer, and a commit is one
+append. A killed process loses nothing that was committed, whatever `synchronous` says: the pages
+are the operating system's by then. A power cut may take with it what was not synced; so a group
+that holds a step which must not be lost is committed with synchronous=FULL (everything committed
+before it is then on the disk, too), the others with NORMAL.
+
+A group that fails is rolled back whole and the file is as it was.
+
+After a kill the newest commits are in `-wal` beside the file. Whoever carries the file away without
+it would send again what had been sent since. So it can be told: a mark is set before the `-wal` is
+folded into the file, and repeated after; the repetition then is in the `-wal` only. A file in which
+the two differ, without a `-wal` beside it, is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import attrs
+
+from krixik_async._errors import (
+    JournalError,
+    JournalMismatch,
+    KrixikError,
+)
+from krixik_async._journal._schema import (
+    Owner,
+    check,
+    create,
+    damaged,
+    is_blank,
+    is_whole,
+    repeat_mark,
+    set_mark,
+)
+
+# How long a thread waits for another process's transaction, which takes milliseconds.
+BUSY_S = 1.0
+# SQLite's own default for a checkpoint: 1,000 pages of 4 kB.
+FOLD_BYTES = 4_096_000
+
+Operation: TypeAlias = Callable[[sqlite3.Connection], object]
+
+
+class Busy(JournalError):
+    """Report that another process held the file for longer than one wait; may be tried again."""
+
+
+@attrs.define(eq=False)
+class Written:
+    """Hold one operation of a group, and what became of it."""
+
+    operation: Operation
+    durable: bool
+    result: Any = None
+    error: KrixikError | None = None
+    done: bool = False
+
+
+class JournalFile:
+    """Own the connection; made by opening it, of no use after `close()`.
+
+    Raises JournalError, JournalMismatch or JournalDamaged, and then has changed nothing.
+    """
+
+    def __init__(self, path: Path, owner: Owner, *, busy_s: float = BUSY_S) -> None:
+        self._where = f"journal {str(path)!r}"
+        self._wal = path.with_name(f"{path.name}-wal")
+        self._left_wal = self._wal.exists()
+        self._level = "NORMAL"
+        with self._explained():
+            _make(path)
+            self._connection = sqlite3.connect(
+                path, timeout=busy_s, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with self._explained():
+                self._prepare(owner)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self, owner: Owner) -> None:
+        connection = self._connection
+        if not is_blank(connection):
+            check(connection, owner, self._where)
+            if not self._left_wal and not is_whole(connection):
+                raise damaged(
+                    self._where,
+                    "its newest steps are in a file of the same name with -wal at its end, which "
+                    "is not beside it",
+                )
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise JournalError(
+                f"{self._where} cannot be written in SQLite's WAL mode here (its mode is {mode}): "
+                "put it on a local disk that can be written"
+            )
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        # Nothing was sent yet that a power cut could make us forget.
+        connection.execute(f"PRAGMA synchronous = {self._level}")
+        with self._transaction():
+            # Another process may have been quicker.
+            if is_blank(connection):
+                create(connection, owner)
+        check(connection, owner, self._where)
+        self._fold()
+
+    def _fold(self) -> None:
+        """Fold the -wal into the file, as far as no other process reads from it."""
+        with self._transaction():
+            mark = set_mark(self._connection)
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        with self._transaction():
+            repeat_mark(self._connection, mark)
+
+    def write(self, group: Sequence[Written]) -> None:
+        """Carry the operations out in one transaction, in order.
+
+        One that is refused (it raises a KrixikError before it has written anything) does not
+        concern the others. Raises JournalError if the group cannot be written, and then none is.
+        """
+        level = "FULL" if any(one.durable for one in group) else "NORMAL"
+        with self._explained():
+            if level != self._level:
+                self._connection.execute(f"PRAGMA synchronous = {level}")
+                self._level = level
+            with self._transaction():
+                for one in group:
+                    one.error = None
+                    try:
+                        one.result = one.operation(self._connection)
+                    except KrixikError as refusal:
+                        one.error = refusal
+            for one in group:
+                one.done = True
+            if self._wal.stat().st_size > FOLD_BYTES:
+                self._fold()
+
+    def close(self) -> None:
+        """Close it; the last process to do so folds the -wal into the file."""
+        self._connection.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # A full disk ends the transaction by itself.
+            if self._connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise explained(error, self._where) from error
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise JournalError(f"{self._where} cannot be opened: {why}") from error
+
+
+def explained(error: sqlite3.Error, where: str) -> JournalError:
+    """Say what an error of SQLite means to the caller."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return Busy(
+            f"{where} is locked by another program: close what has it open; nothing is lost, the "
+            "same call goes on where it stopped"
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return JournalError(
+            f"{where} cannot be written: the disk is full. It is as it was before; make room and "
+            "make the same call again"
+        )
+    if code == sqlite3.SQLITE_READONLY:
+        return JournalError(
+            f"{where} cannot be written: it, or its folder, is read-only. A journal is written "
+            "before each step, so nothing is sent without it"
+        )
+    if code == sqlite3.SQLITE_NOTADB:
+        return JournalMismatch(f"{where} is not a journal, and no database: name another file")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return damaged(where, str(error))
+    return JournalError(f"{where} cannot be used: {error}")
+
+
+def _make(path: Path) -> None:
+    """Make the file if it is missing, for its owner only: it names the files that were sent.
+
+    One that is there is not opened: to close it again would end the locks that another connection
+    of this process holds on it (POSIX).
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))

@@ -1,0 +1,135 @@
+"""What is read and written of a journal, each as one operation within a transaction.
+
+Claims: an entry belongs to the worker in its `owner` column as long as that worker's lease runs.
+Everything that a worker writes of an entry is written only if the entry is still its own, so a
+worker that slept through its lease and lost an entry can do no harm when it wakes up.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+import attrs
+
+from krixik_async._errors import JournalError, KrixikError
+from krixik_async._journal._steps import ENDS, OPEN_ENDS, Entry, Step, may_follow
+
+_FIELDS = tuple(field.name for field in attrs.fields(Entry))
+_COLUMNS = ", ".join(_FIELDS)
+
+Verdict: TypeAlias = Literal["mine", "theirs", "ended"]
+
+
+class ClaimLost(KrixikError):
+    """Report that another worker has taken this entry over; never leaves the package."""
+
+
+class StepRefused(JournalError):
+    """Report a step that the table does not allow: a bug of ours, before it does harm."""
+
+
+@attrs.frozen(kw_only=True)
+class Claims:
+    """Judge who owns what: `now` is epoch seconds, `is_dead` knows processes by their names."""
+
+    worker: int
+    now: float
+    is_dead: Callable[[str], bool]
+
+    def is_others(self, connection: sqlite3.Connection, owner: int | None) -> bool:
+        """Tell whether an entry's owner is another worker that may still be at it."""
+        if owner is None or owner == self.worker:
+            return False
+        row = connection.execute(
+            "SELECT process, lease_until FROM workers WHERE id = ?", (owner,)
+        ).fetchone()
+        return row is not None and row[1] > self.now and not self.is_dead(row[0])
+
+
+def register(connection: sqlite3.Connection, process: str, lease_until: float) -> int:
+    """Add a worker and give its id, which no other worker of this journal has ever had."""
+    cursor = connection.execute(
+        "INSERT INTO workers (process, lease_until) VALUES (?, ?)", (process, lease_until)
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def renew(connection: sqlite3.Connection, worker: int, lease_until: float) -> None:
+    """Let a worker's lease run on."""
+    connection.execute("UPDATE workers SET lease_until = ? WHERE id = ?", (lease_until, worker))
+
+
+def retire(connection: sqlite3.Connection, worker: int) -> None:
+    """Forget a worker: what it has claimed is anyone's from now on."""
+    connection.execute("DELETE FROM workers WHERE id = ?", (worker,))
+
+
+def find(connection: sqlite3.Connection, key: str) -> tuple[Entry, int | None] | None:
+    """Give the entry of a key and its owner, or None."""
+    row = connection.execute(
+        f"SELECT {_COLUMNS}, owner FROM files WHERE key = ?",  # noqa: S608 - names of ours
+        (key,),
+    ).fetchone()
+    if row is None:
+        return None
+    values: dict[str, Any] = dict(zip(_FIELDS, row[:-1], strict=True))
+    values["saved"] = tuple(json.loads(values["saved"]))
+    return Entry(**values), row[-1]
+
+
+def enter(
+    connection: sqlite3.Connection, key: str, claims: Claims, final: frozenset[Step] = ENDS
+) -> tuple[Verdict, Entry]:
+    """Claim the entry of a key, made if missing; say if it has ended, or is another worker's.
+
+    `final` are the steps that are an end for this caller. An error of a worker that is still at
+    work is an end for all of its companions; of one that is no more, it is to be tried again.
+    """
+    found = find(connection, key)
+    if found is None:
+        entry = Entry(key=key)
+        _insert(connection, entry, claims.worker)
+        return "mine", entry
+    entry, owner = found
+    if entry.step in final:
+        return "ended", entry
+    if claims.is_others(connection, owner):
+        return ("ended" if entry.step in OPEN_ENDS else "theirs"), entry
+    if owner == claims.worker and entry.step in OPEN_ENDS:
+        return "ended", entry
+    connection.execute("UPDATE files SET owner = ? WHERE key = ?", (claims.worker, key))
+    return "mine", entry
+
+
+def write(connection: sqlite3.Connection, entry: Entry, worker: int) -> Entry:
+    """Write an entry's next step, and give the entry.
+
+    Raises ClaimLost if it is another worker's by now, StepRefused if the table does not allow it;
+    then nothing is written.
+    """
+    found = find(connection, entry.key)
+    if found is None or found[1] != worker:
+        raise ClaimLost(f"{entry.key!r} was taken over by another worker")
+    if not may_follow(found[0], entry.step):
+        raise StepRefused(f"{entry.key!r} cannot go from {found[0].step} to {entry.step}")
+    names = ", ".join(f"{name} = :{name}" for name in _FIELDS)
+    connection.execute(
+        f"UPDATE files SET {names} WHERE key = :key",  # noqa: S608 - names of ours
+        _values(entry),
+    )
+    return entry
+
+
+def _insert(connection: sqlite3.Connection, entry: Entry, worker: int) -> None:
+    marks = ", ".join(f":{name}" for name in _FIELDS)
+    connection.execute(
+        f"INSERT INTO files ({_COLUMNS}, owner) VALUES ({marks}, :owner)",  # noqa: S608 - ours
+        {**_values(entry), "owner": worker},
+    )
+
+
+def _values(entry: Entry) -> dict[str, object]:
+    return {**attrs.asdict(entry), "saved": json.dumps(entry.saved)}

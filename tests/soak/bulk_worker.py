@@ -1,0 +1,40 @@
+"""One process that works on a journal: what the tests kill.
+
+python -m tests.soak.bulk_worker URL KEY PIPELINE FOLDER JOURNAL OUT BACKEND
+
+Prints "started" when it begins, then a line of JSON for each outcome.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import anyio
+
+from krixik_async import Krixik
+
+
+async def work(url: str, key: str, name: str, folder: str, journal: str, out: str) -> None:
+    async with Krixik(api_key=key, api_url=url) as krixik:
+        pipeline = krixik.create_pipeline(name=name, module_chain=["keyword-db"])
+        print("started", flush=True)
+        save_to = out or None
+        stream = pipeline.process_many(
+            folder, journal=journal, max_in_flight=8, local_save_directory=save_to
+        )
+        async with stream:
+            async for outcome in stream:
+                line = {
+                    "input": str(outcome.input.local_file_path),
+                    "state": outcome.state,
+                    "resumed": outcome.resumed,
+                    "request_id": outcome.request_id,
+                    "saved": [str(path) for path in outcome.saved],
+                    "error": str(outcome.error or ""),
+                }
+                print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    anyio.run(work, *sys.argv[1:7], backend=sys.argv[7])

@@ -1,0 +1,226 @@
+"""Kill the submitting process at a random moment, resume, again and again; then count.
+
+    python -m tests.soak.kill_and_resume --runs 300 --workers 1 --seed 1
+
+A run: a folder of files of different content, W processes on one journal. Processes are killed
+with SIGKILL at random moments and started again, some immediately; in the end one or more are let
+through. Then every file must have exactly one uploaded record on the server, and one entry in the
+journal, complete; and whoever ran through must have yielded one outcome for each. The summary says
+in which steps the killed processes had left their files: those are the ways back that were tried.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import hashlib
+import json
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import attrs
+
+from tests.server_process import ServerProcess
+
+KEY = "11111111-1111-4111-8111-111111111111"
+LONGEST_KILL_S = 4.0
+
+
+@attrs.define
+class Tally:
+    """Count over all runs."""
+
+    runs: int = 0
+    kills: int = 0
+    resumes: int = 0
+    files: int = 0
+    left: collections.Counter[str] = attrs.field(factory=collections.Counter)
+    wrong: list[str] = attrs.field(factory=list)
+    lock: threading.Lock = attrs.field(factory=threading.Lock, repr=False)
+
+
+@attrs.frozen
+class Run:
+    """One folder, one journal, and the processes on it."""
+
+    number: int
+    folder: Path
+    url: str
+    files: int
+    rng: random.Random
+    tally: Tally
+    rounds: int
+    longest_kill_s: float
+
+    @property
+    def pipeline(self) -> str:
+        return f"soak_{self.number}"
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "run.db"
+
+    def write(self) -> None:
+        (self.folder / "in").mkdir(parents=True)
+        for n in range(self.files):
+            text = f"In run {self.number} the clocks were striking thirteen, file {n}.\n"
+            (self.folder / "in" / f"{n:03}.txt").write_text(text * self.rng.randint(1, 200))
+
+    def digests(self) -> dict[str, str]:
+        """Give the files' names by the digest of their content."""
+        paths = sorted((self.folder / "in").iterdir())
+        return {hashlib.sha256(path.read_bytes()).hexdigest(): path.name for path in paths}
+
+    def start(self) -> subprocess.Popen[str]:
+        given = (self.url, KEY, self.pipeline, str(self.folder / "in"), str(self.journal))
+        out = str(self.folder / "out") if self.number % 2 else ""
+        backend = self.rng.choice(["asyncio", "trio"])
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.soak.bulk_worker", *given, out, backend],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def kill(self, process: subprocess.Popen[str]) -> None:
+        """Let it begin, then kill it; it may have been quicker."""
+        assert process.stdout is not None
+        if self.rng.random() < 0.9:
+            process.stdout.readline()
+        time.sleep(self.rng.random() ** 2 * self.longest_kill_s)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        with self.tally.lock:
+            self.tally.kills += process.returncode == -signal.SIGKILL
+            self.tally.left.update(self.steps().values())
+
+    def steps(self) -> dict[str, str]:
+        """Give each key's step, looking without changing anything."""
+        if not self.journal.exists():
+            return {}
+        uri = f"file:{self.journal}?mode=ro"
+        try:
+            with sqlite3.connect(uri, uri=True, timeout=10) as connection:
+                return dict(connection.execute("SELECT key, step FROM files"))
+        except sqlite3.OperationalError:
+            return {}  # killed before the tables were made
+        finally:
+            connection.close()
+
+    def go(self, workers: int) -> None:
+        self.write()
+        for _ in range(self.rng.randint(1, self.rounds)):
+            processes = [self.start() for _ in range(workers)]
+            # With several, some are let go on and have to take over the others' share.
+            doomed = processes[: self.rng.randint(1, workers)]
+            for process in doomed:
+                self.kill(process)
+            for process in processes[len(doomed) :]:
+                self.see_through(process)
+            with self.tally.lock:
+                self.tally.resumes += 1
+        for process in [self.start() for _ in range(workers)]:
+            self.see_through(process)
+        steps = self.steps()
+        self.expect(len(steps) == self.files, f"{len(steps)} entries for {self.files} files")
+        ends = collections.Counter(steps.values())
+        self.expect(set(ends) == {"fetched" if self.number % 2 else "complete"}, str(ends))
+        with self.tally.lock:
+            self.tally.runs += 1
+            self.tally.files += self.files
+
+    def see_through(self, process: subprocess.Popen[str]) -> None:
+        out, err = process.communicate(timeout=300)
+        lines = [json.loads(line) for line in out.splitlines()[1:]]
+        names = collections.Counter(line["input"] for line in lines)
+        self.expect(process.returncode == 0, err[-2000:])
+        self.expect(len(names) == self.files, f"{len(names)} outcomes for {self.files} files")
+        self.expect(set(names.values()) <= {1}, "an outcome came twice")
+        bad = [line for line in lines if line["state"] != "complete"]
+        self.expect(not bad, f"not complete: {bad[:2]}")
+
+    def expect(self, true: bool, what: str) -> None:
+        if not true:
+            with self.tally.lock:
+                self.tally.wrong.append(f"run {self.number}: {what}")
+
+    def count_records(self, database: Path) -> None:
+        """Hold the server's own records against the files."""
+        with sqlite3.connect(database) as connection:
+            rows = connection.execute(
+                "SELECT input_sha256, count(*) FROM files WHERE pipeline = ? "
+                "AND uploaded_at IS NOT NULL GROUP BY input_sha256",
+                (self.pipeline,),
+            ).fetchall()
+        connection.close()
+        self.expect(dict(rows) == dict.fromkeys(self.digests(), 1), f"records: {rows}")
+
+
+def soak(
+    runs: int,
+    workers: int,
+    seed: int,
+    *,
+    files: int = 24,
+    at_a_time: int = 6,
+    rounds: int = 3,
+    longest_kill_s: float = LONGEST_KILL_S,
+) -> Tally:
+    """Carry the runs out against one server and count."""
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as folder:
+        options = ("--ticket-seconds", "2", "--min-module-seconds", "0.05")
+        with ServerProcess(Path(folder) / "server", *options, key=KEY) as server:
+            todo = [
+                Run(
+                    n,
+                    Path(folder) / f"run{n}",
+                    server.url,
+                    files,
+                    random.Random(f"{seed}/{n}"),
+                    tally,
+                    rounds,
+                    longest_kill_s,
+                )
+                for n in range(runs)
+            ]
+            with ThreadPoolExecutor(at_a_time) as pool:
+                list(pool.map(lambda run: run.go(workers), todo))
+            server.stop()
+        for run in todo:
+            run.count_records(Path(folder) / "server" / "krixik.sqlite3")
+    return tally
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--files", type=int, default=24)
+    parser.add_argument("--at-a-time", type=int, default=6)
+    given = parser.parse_args()
+    began = time.monotonic()
+    tally = soak(
+        given.runs, given.workers, given.seed, files=given.files, at_a_time=given.at_a_time
+    )
+    print(
+        f"{tally.runs} runs with {given.workers} worker(s), {tally.files} files, "
+        f"{tally.kills} kills, {time.monotonic() - began:.0f} s"
+    )
+    print("left by the killed:", dict(tally.left.most_common()))
+    print("wrong:", len(tally.wrong))
+    print("\n".join(tally.wrong[:20]))
+    sys.exit(bool(tally.wrong))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,521 @@
+"""The commands, each against an embedded server in this process whose folder lasts."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from krixik_async import (
+    JobOutcome,
+    JobRef,
+    KeywordHit,
+    Krixik,
+    SemanticHit,
+    WaitResult,
+    _errors,
+)
+from krixik_async._cli import cli
+from krixik_async._commands._failing import EXIT_STATUS, INTERRUPTED, exit_status, failing
+from krixik_async._commands._files import _hit_line
+from krixik_async._commands._jobs import follow
+from krixik_async._commands._printing import Printer, columns
+from krixik_async._commands._process import Wanted
+from tests.server_process import ServerProcess
+
+PIPELINE = "books=keyword-db"
+UNKNOWN = "11111111-1111-4111-8111-111111111111"
+TEXT = "The moon was full over the old harbour and the harbour was quiet.\n"
+
+
+@attrs.frozen
+class Shelf:
+    """Hold a folder with a finished file in it, and the ids of that file."""
+
+    data_dir: Path
+    file_id: str
+    request_id: str
+
+    def run(self, command: str, *arguments: str, stdin: str | None = None) -> Result:
+        """Run a command on it."""
+        return CliRunner().invoke(
+            cli, [command, "--local", str(self.data_dir), *arguments], input=stdin
+        )
+
+    def json(self, command: str, *arguments: str) -> list[Any]:
+        """Run a command with --json; give its lines."""
+        done = self.run(command, "--json", *arguments)
+        assert done.exit_code == 0, done.output
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    """Make a folder with one finished file."""
+    folder = tmp_path_factory.mktemp("shelf")
+    text = folder / "moon.txt"
+    text.write_text(TEXT, encoding="utf-8")
+
+    async def fill() -> Shelf:
+        async with Krixik.local(folder / "data") as krixik:
+            pipeline = krixik.create_pipeline(name="books", module_chain=["keyword-db"])
+            job = await pipeline.process(
+                local_file_path=text,
+                symbolic_file_path="/sea/moon.txt",
+                file_tags=[{"kind": "prose"}],
+            )
+            await job
+            return Shelf(folder / "data", job.file_id, job.request_id)
+
+    return asyncio.run(fill())
+
+
+def test_status_tells_each_module(filled: Shelf) -> None:
+    done = filled.run("status", "-p", PIPELINE, filled.request_id)
+    assert (done.exit_code, done.stdout) == (
+        0,
+        f"{filled.request_id}  complete  module_1 done\n",
+    )
+
+
+def test_status_as_json_names_the_job_and_not_only_the_call(filled: Shelf) -> None:
+    (said,) = filled.json("status", "-p", PIPELINE, filled.request_id)
+    assert (said["process_id"], said["overall_status"], said["process_status"]) == (
+        filled.request_id,
+        "complete",
+        {"module_1": True},
+    )
+
+
+def test_wait_prints_what_became_of_each(filled: Shelf) -> None:
+    done = filled.run("wait", "-p", PIPELINE, filled.request_id)
+    assert (done.exit_code, done.stdout) == (0, f"{filled.request_id}  complete\n")
+
+
+def test_wait_that_ends_too_early_says_how_to_go_on(filled: Shelf, tmp_path: Path) -> None:
+    """Nothing is known of an id that was never seen for 15 seconds: it is pending, status 6."""
+    token = tmp_path / "token.json"
+    done = filled.run(
+        "wait", "-p", PIPELINE, "--timeout", "0.3", "--save-token", str(token), UNKNOWN
+    )
+    assert (done.exit_code, done.stdout.split("  ")[:2]) == (6, [UNKNOWN, "pending"])
+    assert done.stderr == f"1 pending: go on with resume {token}\n"
+    again = filled.run("resume", str(token), "--timeout", "0.2")
+    assert (again.exit_code, again.stdout.split("  ")[:2]) == (6, [UNKNOWN, "pending"])
+
+
+def test_resume_reads_a_token_from_stdin(filled: Shelf) -> None:
+    async def token() -> str:
+        async with Krixik.local(filled.data_dir) as krixik:
+            pipeline = krixik.create_pipeline(name="books", module_chain=["keyword-db"])
+            result = await pipeline.wait_until_complete([filled.request_id], timeout=0)
+            return WaitResult(
+                [attrs.evolve(outcome, state="pending") for outcome in result.values()]
+            ).resume_token
+
+    done = filled.run("resume", "-", stdin=asyncio.run(token()) + "\n")
+    assert (done.exit_code, done.stdout) == (0, f"{filled.request_id}  complete\n")
+
+
+def test_a_token_that_is_none_is_a_wrong_argument(filled: Shelf) -> None:
+    done = filled.run("resume", "-", stdin="hello")
+    assert (done.exit_code, done.stderr.startswith("Error: this is no resume token")) == (2, True)
+
+
+def test_list_shows_ids_and_paths(filled: Shelf) -> None:
+    done = filled.run("list", "-p", PIPELINE)
+    assert done.exit_code == 0
+    assert done.stdout.startswith(f"{filled.file_id}  /sea/moon.txt  created 20")
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (["--tag", "kind=prose"], 1),
+        (["--tag", "kind=verse"], 0),
+        (["--dir", "/sea"], 1),
+        (["--name", "moon*"], 1),
+        (["--path", "/sea/sun.txt"], 0),
+        (["--created-before", "2023-01-02"], 0),
+        (["--created-after", "2023-01-02", "--max-files", "1"], 1),
+    ],
+)
+def test_list_takes_what_list_takes(filled: Shelf, options: list[str], found: int) -> None:
+    (said,) = filled.json("list", "-p", PIPELINE, *options)
+    assert len(said["items"]) == found
+
+
+def test_warnings_go_to_stderr(filled: Shelf) -> None:
+    done = filled.run("list", "-p", PIPELINE, "--file-id", UNKNOWN)
+    assert (done.stdout, done.stderr) == (
+        "",
+        f"Warning: {{'WARNING: the following file_ids were not found': ['{UNKNOWN}']}}\n",
+    )
+
+
+def test_a_tag_without_value_is_a_wrong_argument(filled: Shelf) -> None:
+    done = filled.run("list", "-p", PIPELINE, "--tag", "prose")
+    assert (done.exit_code, done.stderr) == (2, "Error: --tag 'prose' must be KEY=VALUE\n")
+
+
+def test_search_shows_where_the_words_are(filled: Shelf) -> None:
+    done = filled.run("search", "-p", PIPELINE, "harbour")
+    assert (done.exit_code, done.stdout) == (
+        0,
+        "/sea/moon.txt:1: harbour\n/sea/moon.txt:1: harbour\n",
+    )
+
+
+def test_fetch_saves_the_output_and_says_where(filled: Shelf, tmp_path: Path) -> None:
+    done = filled.run("fetch", "-p", PIPELINE, "--out", str(tmp_path / "new"), filled.file_id)
+    saved = tmp_path / "new" / f"{filled.file_id}.db"
+    assert (done.exit_code, done.stdout, saved.is_file()) == (0, f"{saved}\n", True)
+
+
+def test_tree_draws_the_folders(filled: Shelf) -> None:
+    assert filled.run("tree", "-p", PIPELINE).stdout == "/\n└── /sea\n    └── moon.txt\n"
+
+
+def test_what_is_not_there_has_a_status_of_its_own(filled: Shelf) -> None:
+    for command in (["status", UNKNOWN], ["fetch", UNKNOWN], ["delete", UNKNOWN]):
+        done = filled.run(command[0], "-p", PIPELINE, command[1])
+        assert (command, done.exit_code, done.stdout, done.stderr[:7]) == (
+            command, 5, "", "Error: ",
+        )  # fmt: skip
+
+
+def test_delete_goes_on_after_a_failure(filled: Shelf, tmp_path: Path) -> None:
+    """The file that is there is deleted, the one that is not is named; both ids are tried."""
+    import shutil
+
+    copy = attrs.evolve(filled, data_dir=tmp_path / "copy")
+    shutil.copytree(filled.data_dir, copy.data_dir)
+    done = copy.run("delete", "-p", PIPELINE, UNKNOWN, filled.file_id)
+    assert (done.exit_code, done.stdout) == (5, f"deleted {filled.file_id}\n")
+    assert copy.json("list", "-p", PIPELINE)[0]["items"] == []
+
+
+@pytest.mark.parametrize("pipeline", ["books", "p.txt"])
+def test_a_pipeline_is_a_file_or_a_name_and_its_modules(pipeline: str) -> None:
+    done = CliRunner().invoke(cli, ["list", "-p", pipeline])
+    assert done.exit_code == 2
+    assert "NAME=module,module such as books=keyword-db" in done.stderr
+
+
+def test_a_pipeline_file_serves_too(filled: Shelf, tmp_path: Path) -> None:
+    path = tmp_path / "books.yml"
+    path.write_text("pipeline:\n  name: books\n  modules:\n  - name: keyword-db\n")
+    (said,) = filled.json("list", "-p", str(path))
+    assert len(said["items"]) == 1
+
+
+def test_a_wrong_chain_is_a_wrong_argument(filled: Shelf) -> None:
+    done = filled.run("list", "-p", "books=keyword-db,parser")
+    assert (done.exit_code, done.stderr[:7]) == (2, "Error: ")
+
+
+def test_without_credentials_it_says_which(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("KRIXIK_API_KEY", "KRIXIK_API_URL", "MY_API_KEY", "MY_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, ["list", "-p", PIPELINE])
+    assert (done.exit_code, "KRIXIK_API_KEY" in done.stderr) == (2, True)
+
+
+def test_modules_lists_all_and_shows_one() -> None:
+    lines = CliRunner().invoke(cli, ["modules"]).stdout.splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["caption", "json-to-txt", "keyword-db"]
+    names = json.loads(CliRunner().invoke(cli, ["modules", "--json"]).stdout)
+    assert (len(names), len(lines)) == (11, 11)
+    shown = json.loads(CliRunner().invoke(cli, ["modules", "parser"]).stdout)
+    assert shown == json.loads(CliRunner().invoke(cli, ["modules", "--json", "parser"]).stdout)
+
+
+def test_an_unknown_module_suggests_the_nearest() -> None:
+    done = CliRunner().invoke(cli, ["modules", "parsr"])
+    assert (done.exit_code, "'parser'" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_for_the_shell(shell: str) -> None:
+    done = CliRunner().invoke(cli, ["completion", shell])
+    assert (done.exit_code, "_KRIXIK_ASYNC_COMPLETE" in done.stdout) == (0, True)
+
+
+# --- failing, printing -----------------------------------------------------------------------
+
+
+def test_every_error_has_an_exit_status() -> None:
+    """Each class of the tree is found in the table, and the special before the general."""
+    statuses = {
+        name: exit_status(kind("x"))
+        for name, kind in vars(_errors).items()
+        if isinstance(kind, type) and issubclass(kind, _errors.KrixikError)
+    }
+    assert {
+        "InvalidArgument": 2,
+        "AuthenticationError": 3,
+        "ProcessFailed": 4,
+        "RequestVanished": 4,
+        "RequestNotFound": 5,
+        "WaitTimeout": 6,
+        "ServerError": 7,
+        "AnswerLost": 8,
+        "SubmitUncertain": 9,
+        "ClientClosed": 1,
+    }.items() <= statuses.items()
+    kinds = [kind for kind, _ in EXIT_STATUS]
+    shadowed = [
+        later.__name__
+        for at, later in enumerate(kinds)
+        if any(issubclass(later, earlier) for earlier in kinds[:at])
+    ]
+    assert shadowed == []
+
+
+def test_an_interrupt_says_that_jobs_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(click.exceptions.Exit) as left, failing():
+        raise KeyboardInterrupt
+    assert left.value.exit_code == 130
+    assert capsys.readouterr().err == "Interrupted. Jobs that were sent go on.\n"
+
+
+def test_columns_line_up_and_nothing_makes_no_line() -> None:
+    assert columns([("a", "bb"), ("ccc", "d")]) == ["a    bb", "ccc  d"]
+    assert columns([]) == []
+
+
+def test_the_page_tells_every_command_and_every_status() -> None:
+    """docs/command-line.md has a row for each command and for each exit status there is."""
+    page = (Path(__file__).parent.parent / "docs" / "command-line.md").read_text(encoding="utf-8")
+    assert [name for name in cli.commands if f"| `{name}" not in page] == []
+    statuses = {0, INTERRUPTED, *(status for _, status in EXIT_STATUS)}
+    assert [status for status in sorted(statuses) if f"\n| {status} |" not in page] == []
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_every_command_and_option_has_help(name: str) -> None:
+    command = cli.commands[name]
+    options = [found for found in command.params if isinstance(found, click.Option)]
+    assert command.help
+    assert [option.name for option in options if not option.help] == []
+
+
+def test_on_a_terminal_a_bar_is_drawn_and_the_pipe_gets_lines(filled: Shelf) -> None:
+    """Stderr is a terminal, stdout a pipe: the bar goes to one and the outcome to the other."""
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [
+            *[sys.executable, "-m", "krixik_async", "wait", "--local", str(filled.data_dir)],
+            *["-p", PIPELINE, filled.request_id],
+        ],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        timeout=30,
+        check=False,
+    )
+    os.close(theirs)
+    drawn = os.read(ours, 100_000).decode()
+    os.close(ours)
+    assert (done.returncode, done.stdout.decode()) == (0, f"{filled.request_id}  complete\n")
+    assert "waiting" in drawn
+
+
+# --- process ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a folder with two good files, a bad one and a hidden one."""
+    made = tmp_path / "texts"
+    made.mkdir()
+    for name, text in (("b.txt", TEXT * 2), ("a.txt", TEXT), (".hidden.txt", TEXT)):
+        (made / name).write_text(text, encoding="utf-8")
+    return made
+
+
+def test_process_sends_waits_and_saves(folder: Path, tmp_path: Path) -> None:
+    data, out = str(tmp_path / "data"), tmp_path / "out"
+    options = ["--local", data, "-p", PIPELINE, "--keep-names", "--dir", "/Sea", "--tag", "a=b"]
+    done = CliRunner().invoke(cli, ["process", *options, "--out", str(out), str(folder)])
+    assert done.exit_code == 0, done.output
+    words = sorted(line.split() for line in done.stdout.splitlines())
+    saved = sorted(map(str, out.iterdir()))
+    assert [[first, second, arrow] for first, second, _, arrow, _ in words] == [
+        [str(folder / name), "complete", "->"] for name in ("a.txt", "b.txt")
+    ]
+    assert sorted(last for *_, last in words) == saved
+    listed = CliRunner().invoke(cli, ["tree", "--local", data, "-p", PIPELINE])
+    assert listed.stdout == "/\n└── /sea\n    ├── b.txt\n    └── a.txt\n" or listed.stdout == (
+        "/\n└── /sea\n    ├── a.txt\n    └── b.txt\n"
+    )
+
+
+def test_process_again_with_its_journal_sends_nothing_twice(folder: Path, tmp_path: Path) -> None:
+    options = ["--local", str(tmp_path / "data"), "-p", PIPELINE, "--json"]
+    options += ["--journal", str(tmp_path / "run.db"), str(folder / "*.txt")]
+    first, again = (CliRunner().invoke(cli, ["process", *options]) for _ in range(2))
+    said = [
+        sorted((json.loads(line) for line in done.stdout.splitlines()), key=lambda v: v["input"])
+        for done in (first, again)
+    ]
+    assert [[value["resumed"] for value in values] for values in said] == [[False] * 2, [True] * 2]
+    assert [value["file_id"] for value in said[0]] == [value["file_id"] for value in said[1]]
+
+
+def test_process_goes_on_after_a_bad_file_and_says_so(folder: Path, tmp_path: Path) -> None:
+    (folder / "short.txt").write_text("too few words", encoding="utf-8")
+    files = [str(folder / name) for name in ("short.txt", "a.txt")]
+    done = CliRunner().invoke(
+        cli, ["process", "--local", str(tmp_path / "data"), "-p", PIPELINE, *files]
+    )
+    states = dict(line.split("  ")[:2] for line in done.stdout.splitlines())
+    assert (done.exit_code, states) == (2, {files[0]: "error", files[1]: "complete"})
+
+
+def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(folder: Path, tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    (folder / "c.txt").write_text("too few words", encoding="utf-8")
+    options = ["--local", data, "-p", PIPELINE, "--dry-run"]
+    done = CliRunner().invoke(cli, ["process", *options, str(folder)])
+    assert (done.exit_code, done.stdout.splitlines()) == (
+        2,
+        [
+            f"{folder / 'a.txt'}  {len(TEXT)} bytes -> /etc/(a generated name)",
+            f"{folder / 'b.txt'}  {len(TEXT) * 2} bytes -> /etc/(a generated name)",
+        ],
+    )
+    assert "c.txt" in done.stderr
+    named = CliRunner().invoke(
+        cli, ["process", *options, "--keep-names", "--json", str(folder / "a.txt")]
+    )
+    said = json.loads(named.stdout)
+    assert (said["bytes"], said["request"]["file_name"]) == (len(TEXT), "a.txt")
+    listed = CliRunner().invoke(cli, ["list", "--local", data, "-p", PIPELINE, "--json"])
+    assert json.loads(listed.stdout)["items"] == []
+
+
+def test_how_many_files_there_are_is_known_for_names_alone(folder: Path) -> None:
+    one = {
+        "journal": None, "out": None, "keep_names": False, "max_in_flight": 1, "tag_texts": (),
+        "symbolic_directory_path": None, "file_description": None, "expire_time": 1800,
+    }  # fmt: skip
+    totals = [
+        Wanted(files=files, **one).total
+        for files in (("a.txt", "b.txt"), (str(folder),), (f"{folder}/*.txt",))
+    ]
+    assert totals == [2, 0, 0]
+
+
+# --- a job that fails ------------------------------------------------------------------------
+
+
+def test_a_failed_job_is_told_by_status_and_wait(folder: Path, tmp_path: Path) -> None:
+    """There are no weights for summarize here: status names the module, wait leaves with 4."""
+    options = ["--local", str(tmp_path / "data"), "-p", "sums=summarize"]
+    sent = CliRunner().invoke(cli, ["process", *options, "--json", str(folder / "a.txt")])
+    said = json.loads(sent.stdout)
+    assert (sent.exit_code, said["state"]) == (4, "failed")
+    asked = CliRunner().invoke(cli, ["status", *options, said["request_id"]])
+    assert (asked.exit_code, asked.stdout) == (
+        0,
+        f"{said['request_id']}  failed at module_1.summarize\n",
+    )
+    waited = CliRunner().invoke(cli, ["wait", *options, said["request_id"]])
+    assert (waited.exit_code, waited.stdout) == (
+        4,
+        f"{said['request_id']}  failed  module_1.summarize\n",
+    )
+
+
+def test_a_hit_is_a_line_with_its_place() -> None:
+    found = KeywordHit(keyword="a", line_number=3, keyword_number=1)
+    meaning = SemanticHit(snippet="A snippet.", line_numbers=(2, 3), distance=0.25)
+    nowhere = SemanticHit(snippet="Another.", line_numbers=(), distance=0.5)
+    assert [_hit_line(hit) for hit in (found, meaning, nowhere)] == [
+        "3: a",
+        "2: 0.250 A snippet.",
+        ": 0.500 Another.",
+    ]
+
+
+class Terminal(io.StringIO):
+    """Be a stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_counts_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    with Printer(as_json=False).progress(2, "working") as bar:
+        bar.ended()
+        bar.ended()
+    assert ("working" in screen.getvalue(), "2/2" in screen.getvalue()) == (True, True)
+
+
+def test_json_draws_no_bar_even_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    with Printer(as_json=True).progress(2, "working") as bar:
+        bar.ended()
+    assert screen.getvalue() == ""
+
+
+def test_failures_of_several_kinds_leave_with_one_status_of_their_own(filled: Shelf) -> None:
+    done = filled.run("delete", "-p", PIPELINE, UNKNOWN, "no-id")
+    assert (done.exit_code, len(done.stderr.splitlines())) == (4, 2)
+
+
+def test_a_rejected_key_ends_a_delete_at_once(tmp_path: Path) -> None:
+    """There is no point in trying the other files."""
+    server = ServerProcess(tmp_path, key="another-key").start()
+    try:
+        environ = {"KRIXIK_API_KEY": "no-such-key"}
+        options = ["--api-url", server.url, "-p", PIPELINE, UNKNOWN, UNKNOWN]
+        done = CliRunner(env=environ).invoke(cli, ["delete", *options])
+    finally:
+        server.stop()
+    assert (done.exit_code, len(done.stderr.splitlines())) == (3, 1)
+
+
+def test_what_is_pending_is_told_and_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`follow` prints pending jobs last, writes the token and leaves with 6."""
+    job = JobRef(request_id=UNKNOWN, pipeline="books")
+    result = WaitResult([JobOutcome(request_id=UNKNOWN, state="pending", job=job)], timed_out=True)
+
+    async def waiting(_: object) -> WaitResult:
+        return result
+
+    with pytest.raises(click.exceptions.Exit) as left:
+        asyncio.run(follow(Printer(as_json=False), waiting, 1, tmp_path / "token"))
+    told = capsys.readouterr()
+    assert (left.value.exit_code, told.out) == (6, f"{UNKNOWN}  pending\n")
+    assert (tmp_path / "token").read_text(encoding="utf-8") == result.resume_token
+
+
+def test_a_pipeline_of_vectors_is_searched_by_meaning(filled: Shelf) -> None:
+    """The last module says how; this one has no files, so the answer is empty."""
+    chain = "meaning=parser,text-embedder,vector-db"
+    (said,) = filled.json("search", "-p", chain, "-k", "2", "harbour")
+    assert (said["items"], said["status_code"]) == ([], 200)
+
+
+def test_deleting_what_is_there_leaves_with_0(folder: Path, tmp_path: Path) -> None:
+    options = ["--local", str(tmp_path / "data"), "-p", PIPELINE, "--json"]
+    sent = CliRunner().invoke(cli, ["process", *options, str(folder / "a.txt")])
+    file_id = json.loads(sent.stdout)["file_id"]
+    done = CliRunner().invoke(cli, ["delete", *options, file_id])
+    assert (done.exit_code, json.loads(done.stdout)["status_code"]) == (0, 200)

@@ -1,0 +1,377 @@
+"""The journal's file: what it refuses, what it survives, and that it is never made worse."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+
+from krixik_async import JournalDamaged, JournalError, JournalMismatch, KrixikError
+from krixik_async._journal import Entry, Owner, _file, _rows, account_digest
+from krixik_async._journal._file import Busy, JournalFile, Written
+from krixik_async._journal._rows import Claims
+
+KEY, URL = "canary-5b1d7c", "https://api.krixik.test"
+
+
+def account(salt: bytes) -> str:
+    return account_digest(salt, KEY, URL)
+
+
+OWNER = Owner(pipeline="books", chain=("parser", "keyword-db"), account=account)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.db"
+
+
+@contextmanager
+def opened(path: Path, owner: Owner = OWNER) -> Iterator[JournalFile]:
+    with closing(JournalFile(path, owner, busy_s=0.05)) as file:
+        yield file
+
+
+def enter(key: str, **changes: object) -> Callable[[sqlite3.Connection], object]:
+    """Give an operation that claims an entry, and writes into it."""
+
+    def operation(connection: sqlite3.Connection) -> object:
+        _, entry = _rows.enter(connection, key, Claims(worker=1, now=0.0, is_dead=lambda _: True))
+        return _rows.write(connection, attrs.evolve(entry, **changes), 1) if changes else entry
+
+    return operation
+
+
+def put(file: JournalFile, *keys: str, durable: bool = False) -> list[Written]:
+    group = [Written(enter(key), durable) for key in keys]
+    file.write(group)
+    return group
+
+
+def keys(path: Path) -> list[str]:
+    """Read the keys as anyone could, changing nothing."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        return [key for (key,) in connection.execute("SELECT key FROM files ORDER BY id")]
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    """Give what is on the disk, but for the index of the -wal, which any reader makes."""
+    files = path.parent.iterdir()
+    return {file.name: file.read_bytes() for file in files if not file.name.endswith("-shm")}
+
+
+def refused(path: Path, error: type[JournalError], match: str, owner: Owner = OWNER) -> None:
+    """Claim that opening fails with this, and leaves every byte as it was."""
+    before = contents(path)
+    with pytest.raises(error, match=match) as info, opened(path, owner):
+        pass
+    assert type(info.value) is error
+    assert str(path) in str(info.value)
+    assert contents(path) == before
+
+
+# --- that it keeps what it was told --------------------------------------------------------------
+
+
+def test_what_was_written_is_there_when_it_is_opened_again(path: Path) -> None:
+    with opened(path) as file:
+        put(file, "a", "b")
+    with opened(path) as file:
+        (written,) = put(file, "a")
+    assert written.result == Entry(key="a")
+    assert keys(path) == ["a", "b"]
+
+
+def test_it_is_its_owners_alone(path: Path) -> None:
+    """It names the files that were sent: nobody else's business on a shared machine."""
+    with opened(path) as file:
+        put(file, "a")
+        modes = {name: (path.parent / name).stat().st_mode & 0o777 for name in contents(path)}
+    assert modes == {"run.db": 0o600, "run.db-wal": 0o600}
+
+
+def test_it_writes_in_wal_mode_and_syncs_where_it_must(path: Path) -> None:
+    """NORMAL for what can be found out again, FULL for what must outlive a power cut."""
+    levels: list[int] = []
+
+    def level(connection: sqlite3.Connection) -> object:
+        levels.append(connection.execute("PRAGMA synchronous").fetchone()[0])
+        return connection.execute("PRAGMA journal_mode").fetchone()[0]
+
+    with opened(path) as file:
+        groups = [[Written(level, False)], [Written(level, False), Written(level, True)]]
+        for group in groups:
+            file.write(group)
+    assert levels == [1, 2, 2]
+    assert [one.result for group in groups for one in group] == ["wal"] * 3
+
+
+def test_one_refusal_does_not_concern_the_others_of_its_group(path: Path) -> None:
+    def no(connection: sqlite3.Connection) -> object:
+        raise KrixikError("no")
+
+    with opened(path) as file:
+        group = [Written(enter("a"), False), Written(no, False), Written(enter("b"), False)]
+        file.write(group)
+    assert [str(one.error or "") for one in group] == ["", "no", ""]
+    assert [one.done for one in group] == [True] * 3
+    assert keys(path) == ["a", "b"]
+
+
+def test_a_group_that_fails_is_not_written_at_all(path: Path) -> None:
+    def broken(connection: sqlite3.Connection) -> object:
+        return connection.execute("INSERT INTO nowhere VALUES (1)")
+
+    with opened(path) as file:
+        group = [Written(enter("a"), False), Written(broken, False)]
+        with pytest.raises(JournalError, match="no such table: nowhere"):
+            file.write(group)
+        assert [one.done for one in group] == [False, False]
+        put(file, "b")
+    assert keys(path) == ["b"]
+
+
+def test_the_wal_is_folded_into_the_file_when_it_has_grown(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_file, "FOLD_BYTES", 50_000)
+    with opened(path) as file:
+        for n in range(60):
+            put(file, f"{n:03}")
+        grown = (path.parent / "run.db-wal").stat().st_size
+        assert grown < 200_000
+        assert path.stat().st_size > 12_000
+    assert len(keys(path)) == 60
+
+
+def test_two_open_it_at_once_and_both_write(path: Path) -> None:
+    with opened(path) as one, opened(path) as other:
+        put(one, "a")
+        put(other, "b")
+        put(one, "c")
+    assert keys(path) == ["a", "b", "c"]
+
+
+# --- kills ---------------------------------------------------------------------------------------
+
+
+def killed(path: Path, folder: Path) -> Path:
+    """Give the journal as a kill at this moment would leave it: file and -wal, as they are."""
+    folder.mkdir()
+    for name in ("run.db", "run.db-wal"):
+        shutil.copy2(path.with_name(name), folder)
+    return folder / "run.db"
+
+
+def test_a_kill_loses_nothing_that_was_written(path: Path, tmp_path: Path) -> None:
+    with opened(path) as file:
+        put(file, "a", "b")
+        copy = killed(path, tmp_path / "killed")
+    with opened(copy) as file:
+        put(file, "c")
+    assert keys(copy) == ["a", "b", "c"]
+
+
+def test_a_file_carried_away_without_its_wal_is_refused(path: Path, tmp_path: Path) -> None:
+    """Its newest steps would be missing, and what they stand for would be done again."""
+    with opened(path) as file:
+        put(file, "a", durable=True)
+        copy = killed(path, tmp_path / "killed")
+    copy.with_name("run.db-wal").unlink()
+    refused(copy, JournalDamaged, "with -wal at its end, which is not beside it")
+
+
+def test_so_it_is_after_the_wal_was_folded(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_file, "FOLD_BYTES", 0)
+    with opened(path) as file:
+        put(file, "a")
+        copy = killed(path, tmp_path / "killed")
+    copy.with_name("run.db-wal").unlink()
+    refused(copy, JournalDamaged, "not beside it")
+
+
+def test_a_file_that_another_program_has_looked_into_is_whole(path: Path, tmp_path: Path) -> None:
+    """The sqlite3 shell folds the -wal when it is closed: nothing is missing then."""
+    with opened(path) as file:
+        put(file, "a")
+        copy = killed(path, tmp_path / "killed")
+    with closing(sqlite3.connect(copy)) as shell:
+        shell.execute("SELECT * FROM files").fetchall()
+    assert not copy.with_name("run.db-wal").exists()
+    with opened(copy) as file:
+        put(file, "b")
+    assert keys(copy) == ["a", "b"]
+
+
+def test_a_kill_while_it_was_made_leaves_what_can_be_begun_with(path: Path) -> None:
+    path.touch()
+    with opened(path) as file:
+        put(file, "a")
+    assert keys(path) == ["a"]
+
+
+# --- what is not ours ----------------------------------------------------------------------------
+
+
+def made(path: Path) -> None:
+    with opened(path) as file:
+        put(file, "a")
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"pipeline": "films"}, "of pipeline books, this one is films"),
+        ({"chain": ("keyword-db",)}, r'of module chain \["parser", "keyword-db"\]'),
+        ({"account": lambda salt: account_digest(salt, "another", URL)}, "another account"),
+        ({"account": lambda salt: account_digest(salt, KEY, URL + "x")}, "another account"),
+    ],
+)
+def test_a_journal_of_something_else_is_refused(
+    path: Path, changes: dict[str, object], match: str
+) -> None:
+    made(path)
+    refused(path, JournalMismatch, match, attrs.evolve(OWNER, **changes))
+
+
+def test_a_journal_of_a_newer_release_is_refused(path: Path) -> None:
+    made(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    refused(path, JournalMismatch, "newer krixik_async .its layout is 2, this one knows 1")
+
+
+def test_a_database_of_another_program_is_refused(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE journal (name, value)")
+    refused(path, JournalMismatch, "a database of another program")
+
+
+def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+    path.write_text("Dear diary, " * 400)
+    refused(path, JournalMismatch, "no database")
+
+
+def test_a_folder_is_refused(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(JournalError, match="cannot be used: unable to open"), opened(path):
+        pass
+
+
+def test_a_path_that_cannot_be_is_refused(path: Path) -> None:
+    with pytest.raises(JournalError, match="No such file or directory"), opened(path / "x"):
+        pass
+
+
+# --- what has gone wrong -------------------------------------------------------------------------
+
+
+def test_a_journal_damaged_in_the_middle_is_refused_and_left_alone(path: Path) -> None:
+    with opened(path) as file:
+        put(file, *(f"a file with a long name, number {n:05}" for n in range(2000)))
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 2000] = b"\xa5" * 2000
+    path.write_bytes(content)
+    refused(path, JournalDamaged, "is damaged")
+
+
+def test_damage_that_only_a_comparison_shows_is_found(path: Path) -> None:
+    """One letter of one name: the page is well-formed, but the index tells otherwise."""
+    with opened(path) as file:
+        put(file, *(f"a file with a long name, number {n:05}" for n in range(200)))
+    content = path.read_bytes()
+    assert content.count(b"number 00150") == 2  # in the table and in its index
+    path.write_bytes(content.replace(b"number 00150", b"number 90150", 1))
+    refused(path, JournalDamaged, "is damaged: row 151 missing from index")
+
+
+def test_a_journal_cut_short_is_refused(path: Path) -> None:
+    with opened(path) as file:
+        put(file, *(f"a file with a long name, number {n:05}" for n in range(2000)))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    refused(path, JournalDamaged, "is damaged")
+
+
+@pytest.mark.parametrize("name", ["salt", "pipeline"])
+def test_a_journal_that_does_not_say_whose_it_is_is_refused(path: Path, name: str) -> None:
+    made(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM journal WHERE name = ?", (name,))
+    error = JournalDamaged if name == "salt" else JournalMismatch
+    refused(path, error, "whose it is" if name == "salt" else "of pipeline None")
+
+
+def test_damage_that_shows_while_writing_is_told_and_nothing_is_written(path: Path) -> None:
+    with opened(path) as file:
+        put(file, *(f"a file with a long name, number {n:05}" for n in range(2000)))
+    with opened(path) as file:
+        file.write([Written(lambda c: c.execute("PRAGMA shrink_memory").fetchone(), False)])
+        content = bytearray(path.read_bytes())
+        content[8192:] = bytes(len(content) - 8192)
+        path.write_bytes(content)
+        group = [Written(enter(f"a file with a long name, number {n:05}"), False) for n in (7, 9)]
+        with pytest.raises(JournalDamaged, match="is damaged"):
+            file.write(group)
+        assert [one.done for one in group] == [False, False]
+
+
+def test_a_full_disk_is_told_and_the_journal_is_as_it_was(path: Path) -> None:
+    with opened(path) as file:
+        put(file, "a")
+        file.write([Written(lambda c: c.execute("PRAGMA max_page_count = 1").fetchone(), False)])
+        long = [Written(enter(f"{n} {'x' * 3000}"), False) for n in range(50)]
+        with pytest.raises(JournalError, match=r"the disk is full.*as it was before"):
+            file.write(long)
+        file.write(
+            [Written(lambda c: c.execute("PRAGMA max_page_count = 99999").fetchone(), False)]
+        )
+        put(file, "b")
+    assert keys(path) == ["a", "b"]
+
+
+def test_a_read_only_journal_is_told(path: Path) -> None:
+    with opened(path) as file:
+        file.write([Written(lambda c: c.execute("PRAGMA query_only = ON").fetchone(), False)])
+        with pytest.raises(JournalError, match=r"read-only.*nothing is sent without it"):
+            put(file, "a")
+
+
+def test_a_locked_journal_is_told_as_one_that_may_be_tried_again(path: Path) -> None:
+    made(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, opened(path) as file:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Busy, match="locked by another program"):
+            put(file, "b")
+        other.execute("ROLLBACK")
+        put(file, "c")
+    assert keys(path) == ["a", "c"]
+
+
+def test_a_place_without_wal_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some network file systems cannot: SQLite then quietly stays in another mode."""
+    connect = sqlite3.connect
+    monkeypatch.setattr(_file.sqlite3, "connect", lambda _, **given: connect(":memory:", **given))
+    with pytest.raises(JournalError, match=r"WAL mode here .its mode is memory"), opened(path):
+        pass
+
+
+# --- secrets -------------------------------------------------------------------------------------
+
+
+def test_the_account_is_told_apart_without_its_key(path: Path) -> None:
+    """The digest is salted anew for each journal, and the key is nowhere in the file."""
+    with opened(path) as file:
+        put(file, "a")
+        assert KEY.encode() not in b"".join(contents(path).values())
+    assert account(b"one") != account(b"two")
+    # Were they simply joined, the boundary could be moved.
+    assert account_digest(b"", "ab", "c") != account_digest(b"", "a", "bc")
