@@ -276,7 +276,7 @@ async def test_rejected_credentials_of_a_list_end_every_wait() -> None:
 async def test_rejected_credentials_of_a_canary_end_every_wait() -> None:
     house = House(
         {f"r{n}": 5.0 for n in range(20)},
-        answer=lambda i, now: AuthenticationError("no") if now > 8.0 else None,
+        answer=lambda _, now: AuthenticationError("no") if now > 8.0 else None,
     )
     subscription = house.subscribe(*jobs(80), interval=ADAPTIVE, bulk_look=True)
     await house.ended(subscription, 20)

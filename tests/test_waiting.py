@@ -300,7 +300,7 @@ def test_a_schedule_that_is_none_is_refused(poll: object) -> None:
 )
 def test_a_bound_on_the_waiting_is_a_whole_number(max_waiting: object, kind: type) -> None:
     assert (check_max_waiting(None), check_max_waiting(7)) == (None, 7)
-    with pytest.raises(kind, match="max_waiting is .* but must be"):
+    with pytest.raises(kind, match=r"max_waiting is .* but must be"):
         check_max_waiting(max_waiting)
 
 
