@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -226,10 +227,10 @@ class AsCompleted:
 
     def _detach(self) -> None:
         self._closed = True
-        if self._intake is not None:
-            self._intake.stop()
         if self._subscription is not None:
             self._subscription.detach()
+        if self._intake is not None:
+            self._intake.stop()
 
     async def __aenter__(self) -> Self:
         return self
@@ -243,4 +244,6 @@ class AsCompleted:
         await self.aclose()
 
     def __del__(self) -> None:
-        self._detach()
+        # Without a running loop there is nothing left to stop.
+        with suppress(RuntimeError):
+            self._detach()

@@ -193,6 +193,21 @@ async def test_rejected_credentials_end_every_wait() -> None:
     assert len(house.scheduler) == 0
 
 
+async def test_a_look_that_comes_back_after_the_end_of_all_waits_is_nobodys() -> None:
+    house = House({"r1": 0.0}, answer=lambda i, _: AuthenticationError("no") if i == "r2" else None)
+    first = house.subscribe(ref(2))
+    house.takes_s = 1.0
+    await house.clock.sleep(0.5)
+    second = house.subscribe(ref(1))
+    with pytest.raises(AuthenticationError):
+        await house.ended(first)
+    with pytest.raises(AuthenticationError):
+        await house.take(second)
+    await house.clock.sleep(2.0)
+    assert [i for i, _ in house.looks] == ["r2", "r1"]
+    assert (len(house.scheduler), len(house.tasks)) == (0, 0)
+
+
 def broken(_state: Any) -> float:
     raise ZeroDivisionError("the caller's schedule")
 

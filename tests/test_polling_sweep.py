@@ -119,6 +119,15 @@ async def test_nothing_is_swept_that_everybody_has_left() -> None:
     assert (len(house.lists), len(house.looks), len(house.tasks)) == (1, 0, 0)
 
 
+async def test_looks_besides_the_lists_stay_few_while_nothing_is_known() -> None:
+    house = House()
+    subscription = house.subscribe(*jobs(200), interval=ADAPTIVE, bulk_look=True)
+    await house.clock.sleep(400.0)
+    assert len(house.lists) > 40
+    assert 10 < len(house.looks) <= 5 + 0.1 * 400 + 0.02 * (len(house.lists) + len(house.looks))
+    subscription.detach()
+
+
 # --- what it cannot see ----------------------------------------------------------------------
 
 
@@ -216,7 +225,9 @@ async def test_complete_files_that_their_owner_deletes_are_no_contradiction() ->
         {f"r{n}": 5.0 for n in range(20)},
         answer=lambda i, now: RequestNotFound("gone") if int(i[1:]) < 20 and now > 8.0 else None,
     )
-    subscription = house.subscribe(*jobs(80), interval=ADAPTIVE, bulk_look=True)
+    # More than one list: both miss the same file.
+    house.takes_s = 0.05
+    subscription = house.subscribe(*jobs(600), interval=ADAPTIVE, bulk_look=True)
     await house.ended(subscription, 20)
     await house.clock.sleep(4.0)
     house.hidden.update(f"f{n}" for n in range(20))
@@ -290,8 +301,11 @@ async def test_a_bug_in_a_list_ends_the_waits_and_does_not_hang_them() -> None:
     def bug(_now: float) -> None:
         raise ZeroDivisionError("a bug")
 
-    house = House(list_answer=bug)
+    house = House(list_answer=bug, takes_s=1.0)
     subscription = house.subscribe(*jobs(60), interval=ADAPTIVE, bulk_look=True)
+    leaving = house.subscribe(*jobs(5, first=60), interval=ADAPTIVE, bulk_look=True)
+    await house.clock.sleep(0.5)
+    leaving.detach()
     with pytest.raises(ZeroDivisionError):
         await house.take(subscription)
 
