@@ -18,7 +18,7 @@ PY = "$(VENV)/bin/python"
 FILES ?=
 QUERY ?=
 ARGS ?=
-RUNS ?= 150
+SOAK ?= cancellations matrix replies secrets server_bytes server_schema endurance kill_and_resume
 DIST ?= dist
 export PYTHON
 
@@ -40,12 +40,11 @@ parity: setup parity-setup ## run the demo's scenario with the official client t
 bench: setup parity-setup ## measure against the official client and others; write docs/benchmarks.md
 	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m benchmarks $(or $(ARGS),--again)
 
-soak: setup ## kill and resume, for about an hour: make soak [RUNS=150]
-	@$(PY) -m tests.soak.kill_and_resume --workers 1 --runs $(RUNS)
-	@$(PY) -m tests.soak.kill_and_resume --workers 4 --runs $(RUNS)
-
 bench-server: setup ## time the embedded server: small files a second, and its answers meanwhile
 	@exec $(PY) benchmarks/server_throughput.py
+
+soak: setup ## the proofs in their long form, about an hour; SOAK="matrix replies" for some of them
+	@for proof in $(SOAK); do echo "-- $$proof"; $(PY) -m tests.soak.$$proof $(ARGS) || exit; done
 
 lint: setup ## check style and format
 	@$(PY) -m ruff check .

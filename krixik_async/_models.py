@@ -123,7 +123,7 @@ class JobOutcome:
 
     @property
     def reply(self) -> Reply | None:
-        """Give the raw answer that the state rests on; None where none came."""
+        """Give the raw answer that the state rests on; None if none came, or while pending."""
         if self.error is not None:
             return self.error.reply
         return None if self.last_status is None else self.last_status.reply

@@ -72,8 +72,11 @@ class Selectors(FileSelectors, total=False):
 
 _QUERY_NAME = re.compile(r"\*?[a-zA-Z0-9 _,.\-]+\*?")
 _STUMP = re.compile(r"/|(/[a-zA-Z0-9 _\-]+)+/?")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}", re.ASCII)
+_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}")
+_MOMENT = re.compile(_DATE.pattern + r" +[0-9]{1,2}(:[0-9]{1,2}){2}")
+# Of the official client 1.1.19; the last day is one that it refuses.
+FIRST_MOMENT = datetime(2023, 1, 1, tzinfo=UTC)
+END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def check_selection(chain: Sequence[str], selectors: FileSelectors) -> dict[str, Any]:
@@ -152,12 +155,12 @@ def query_directory(value: object, *, name: str = "symbolic_directory_paths") ->
 
 
 def query_file_path(value: object, chain: Sequence[str]) -> str:
-    """Give a symbolic file path for a query in lower case: no "*" in it."""
+    """Give a symbolic file path for a query in lower case; "*" at either end of the name alone."""
     directory, name = split_symbolic_path(require_text("symbolic_file_paths", value))
-    if "*" in name:
+    if name == "*":
         raise InvalidArgument(
-            f"symbolic_file_paths holds {value!r}: no '*' is allowed in a file path; "
-            "use file_names or symbolic_directory_paths for patterns"
+            f"symbolic_file_paths holds {value!r}: '*' alone is no name; use "
+            "symbolic_directory_paths for all files of a folder"
         )
     folder = check_directory(directory, name="symbolic_file_paths")
     return f"{folder.rstrip('/')}/{query_name(name, chain)}"
@@ -225,7 +228,7 @@ def _seconds(name: str, value: object, time_of_day: str) -> int:
         raise InvalidArgument(
             f"{name} is {value!r} but must be 'YYYY-MM-DD' or 'YYYY-MM-DD HH:MM:SS', in UTC"
         ) from None
-    if not "2023-01-01" <= text <= "9999-12-31":
+    if not FIRST_MOMENT <= moment < END_OF_TIME:
         raise InvalidArgument(f"{name} is {value!r} but must be from 2023-01-01 to 9999-12-30")
     return int(moment.timestamp())
 

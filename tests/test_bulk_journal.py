@@ -301,9 +301,10 @@ async def test_pulling_the_plug_at_any_call_loses_nothing_and_sends_nothing_twic
 
 @pytest.mark.parametrize(("at", "after"), [(1, True), (2, False), (2, True)])
 async def test_a_name_of_the_callers_is_kept_through_a_kill(
-    w: World, tmp_path: Path, journal: Path, at: int, after: bool
+    w: World, journal: Path, monkeypatch: pytest.MonkeyPatch, at: int, after: bool
 ) -> None:
     """A ticket that the killed process asked for or had holds the name for a minute."""
+    monkeypatch.setattr(_writer, "is_dead", lambda _: True)  # taken over at once
     plug = Plug(w.wire, at, after)
     given = [FileInput(TEXT, file_name="mine.txt", key="mine")]
     stream = client_over(w, plug).process_many(given, journal=journal)

@@ -25,7 +25,7 @@ from krixik_async import (
 )
 from krixik_async._paging import FilePages, Page, SearchPages
 from krixik_async._reply import Reply
-from tests.client_side import LIST, TEXT, World, says, world
+from tests.client_side import LIST, World, says, world
 
 ALL = ["/*"]
 SEARCH = "/keyword-search"
@@ -337,7 +337,7 @@ async def test_a_search_by_meaning_comes_page_by_page(w: World) -> None:
 
 @pytest.mark.anyio
 async def test_a_lost_page_is_asked_for_again_by_the_call_itself(w: World) -> None:
-    await w.books().process(local_file_path=TEXT, file_name="a.txt", wait_for_process=True)
+    await w.done(w.books())
     w.fail(LIST, after=httpx.ReadError("reset"), times=3)
     pager = w.books().iter_files(symbolic_directory_paths=ALL)
     assert [r.file_name async for r in pager] == ["a.txt"]

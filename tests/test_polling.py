@@ -13,6 +13,7 @@ from krixik_async._errors import (
     ClientClosed,
     ConnectFailed,
     RequestNotFound,
+    ServerError,
 )
 from krixik_async._models import JobRef
 from tests.polled_service import EPOCH, House, ref
@@ -251,3 +252,176 @@ async def test_three_thousand_jobs_each_end_once_with_bounded_looks() -> None:
     outcomes = await house.ended(subscription, len(jobs))
     assert sorted(o.request_id for o in outcomes) == sorted(job.request_id for job in jobs)
     assert house.busiest == 64
+
+
+# --- one budget ------------------------------------------------------------------------------
+
+
+async def test_what_is_worth_most_is_asked_first_when_few_may_be() -> None:
+    """Jobs just asked about wait; those that should have ended since their last look go first."""
+    house = House(per_s=10.0)
+    for seconds in (99.0, 100.0, 101.0) * 10:
+        house.durations.observe("p", 0, None, seconds, seconds)
+    old = [JobRef(request_id=f"o{n}", pipeline="p", submitted_at=EPOCH - 95) for n in range(50)]
+    young = [JobRef(request_id=f"y{n}", pipeline="p", submitted_at=EPOCH) for n in range(150)]
+    subscription = house.subscribe(*young, *old, interval=tenacity.wait_fixed(1))
+    await house.clock.sleep(60.0)
+    asked = [request_id[0] for request_id, at in house.looks if at > 25.0]
+    assert asked.count("o") > 3 * asked.count("y") > 0
+    assert len(house.looks) <= 601
+    subscription.detach()
+
+
+async def test_jobs_of_like_worth_take_turns() -> None:
+    house = House(per_s=10.0)
+    jobs = [ref(n) for n in range(200)]
+    subscription = house.subscribe(*jobs, interval=tenacity.wait_fixed(1))
+    await house.clock.sleep(100.0)
+    counts = [sum(i == job.request_id for i, _ in house.looks) for job in jobs]
+    assert sum(counts) in (1000, 1001)
+    assert min(counts) >= 3
+    assert max(counts) <= 8
+    subscription.detach()
+
+
+async def test_a_look_that_confirms_comes_before_all_others() -> None:
+    house = House(
+        per_s=10.0, answer=lambda i, now: RequestNotFound("gone") if i == "r1" and now > 1 else None
+    )
+    crowd = house.subscribe(*[ref(n) for n in range(2, 300)], interval=tenacity.wait_fixed(1))
+    one = house.subscribe(ref(1))
+    (outcome,) = await house.ended(one)
+    first, second = [at for i, at in house.looks if i == "r1"][-2:]
+    assert (outcome.state, second - first < 3.0) == ("not_found", True)
+    crowd.detach()
+
+
+# --- outages ---------------------------------------------------------------------------------
+
+
+async def test_in_an_outage_one_job_is_asked_for_all() -> None:
+    house = House(
+        {f"r{n}": 0.0 for n in range(1000)},
+        answer=lambda _, now: ConnectFailed("down") if now < 120.0 else None,
+        takes_s=0.1,
+    )
+    subscription = house.subscribe(*[ref(n) for n in range(1000)])
+    outcomes = await house.ended(subscription, 1000)
+    assert {o.state for o in outcomes} == {"complete"}
+    tried = [at for _, at in house.looks if at < 119.0]
+    # Those under way when it was noticed, then one at a time, up to 30 s apart.
+    assert len(tried) <= 64 + 15
+    assert house.busiest == 64
+    assert house.now < 120.0 + 31.0 + 3.0
+
+
+async def test_an_outage_of_ten_minutes_ends_the_jobs_as_errors_of_their_own() -> None:
+    house = House(answer=lambda _, __: ConnectFailed("down"))
+    subscription = house.subscribe(*[ref(n) for n in range(200)])
+    outcomes = await house.ended(subscription, 200)
+    assert {o.state for o in outcomes} == {"error"}
+    assert all(o.error is not None and o.error.request_id == o.request_id for o in outcomes[10:])
+    assert 600.0 <= house.now < 640.0
+    assert len(house.looks) < 64 + 40
+
+
+async def test_who_came_late_into_an_outage_waits_ten_minutes_of_his_own() -> None:
+    house = House(answer=lambda _, __: ConnectFailed("down"))
+    early = house.subscribe(*[ref(n) for n in range(20)])
+    await house.clock.sleep(300.0)
+    late = house.subscribe(ref(99))
+    await house.ended(early, 20)
+    assert 600.0 <= house.now < 640.0
+    (outcome,) = await house.ended(late)
+    assert (outcome.state, 900.0 <= house.now < 1300.0) == ("error", True)
+
+
+async def test_a_job_that_breaks_the_service_does_not_stop_the_others() -> None:
+    house = House(
+        {f"r{n}": 20.0 for n in range(1, 5)},
+        answer=lambda i, _: ServerError("500") if i == "r0" else None,
+    )
+    subscription = house.subscribe(*[ref(n) for n in range(5)])
+    outcomes = await house.ended(subscription, 4)
+    assert (sorted(o.request_id for o in outcomes), house.now) == (["r1", "r2", "r3", "r4"], 20.0)
+    subscription.detach()
+
+
+# --- what is learned -------------------------------------------------------------------------
+
+
+async def test_ends_teach_how_long_jobs_take_where_the_submission_is_known() -> None:
+    house = House({"r1": 9.5, "r2": 9.5, "r3": 9.5}, failed={"r2"})
+    known = [JobRef(request_id=i, pipeline="p", submitted_at=EPOCH) for i in ("r1", "r2")]
+    subscription = house.subscribe(*known, JobRef(request_id="r3", pipeline="p"))
+    await house.ended(subscription, 3)
+    completed = house.durations.law("p", failures=False, at_least=1)
+    assert completed is not None
+    assert (completed.known, 8.0 < completed.quantile(0.5) < 11.0) == (1, True)
+    both = house.durations.law("p", at_least=1)
+    assert both is not None
+    assert both.known == 2
+
+
+async def test_a_job_seen_only_when_it_had_ended_teaches_nothing() -> None:
+    house = House({"r1": 0.0})
+    old = JobRef(request_id="r1", pipeline="p", submitted_at=EPOCH - 500.0)
+    await house.ended(house.subscribe(old))
+    assert house.durations.law("p", at_least=1) is None
+
+
+async def test_the_time_left_is_estimated_from_what_was_learned() -> None:
+    house = House()
+    for n in range(10):
+        house.durations.observe("p", 0, None, 60.0 + n, 60.0 + n)
+    assert house.scheduler.time_left(house.subscribe()) is None
+    subscription = house.subscribe(JobRef(request_id="r1", pipeline="p", submitted_at=EPOCH - 20))
+    left = house.scheduler.time_left(subscription)
+    assert left is not None
+    assert 40.0 < left < 55.0
+    unknown = house.subscribe(JobRef(request_id="r1", pipeline="other"))
+    assert house.scheduler.time_left(unknown) is None
+    subscription.detach()
+    unknown.detach()
+
+
+# --- many waiters ----------------------------------------------------------------------------
+
+
+async def test_ten_thousand_waiters_of_one_job_come_and_go() -> None:
+    """Each comes and goes in a time that does not depend on how many others there are."""
+    house = House({"r1": 3.0})
+    waiters = [house.subscribe(ref()) for _ in range(10_000)]
+    for waiter in waiters[:9_000]:
+        waiter.detach()
+    for waiter in waiters[9_000:]:
+        assert [o.state for o in await house.ended(waiter)] == ["complete"]
+    assert (len(house.looks), len(house.scheduler)) == (4, 0)
+
+
+async def test_detached_jobs_do_not_pile_up() -> None:
+    house = House()
+    staying = house.subscribe(ref(0), interval=tenacity.wait_fixed(1000))
+    await house.take(staying)
+    for n in range(1, 3000):
+        leaving = house.subscribe(ref(n), interval=tenacity.wait_fixed(1000))
+        await house.take(leaving)
+        leaving.detach()
+    assert len(house.scheduler._planner._agenda) < 1100
+    staying.detach()
+
+
+async def test_a_hundred_different_last_answers_do_not_cross() -> None:
+    """What equally far jobs share is shared by no others."""
+    house = House({"r1": 50.0}, takes_s=0.01)
+    first = house.subscribe(ref(1), ref(2))
+    await house.take(first)
+    late = house.subscribe(ref(1), ref(2))
+    seen = {o.request_id: o.last_status for o in await house.take(late)}
+    assert seen["r1"] is not None
+    assert seen["r2"] is not None
+    assert (seen["r1"].file_id, seen["r2"].file_id) == ("f1", "f2")
+    assert seen["r1"].modules == seen["r2"].modules == {"module_1": False}
+    assert seen["r1"].modules is not seen["r2"].modules
+    first.detach()
+    late.detach()

@@ -214,9 +214,7 @@ async def test_lists_that_contradict_statuses_switch_it_off_for_five_minutes(
 async def test_complete_files_that_their_owner_deletes_are_no_contradiction() -> None:
     house = House(
         {f"r{n}": 5.0 for n in range(20)},
-        answer=lambda i, now: (
-            RequestNotFound("gone") if int(i[1:]) < 20 and now > 8.0 else None
-        ),
+        answer=lambda i, now: RequestNotFound("gone") if int(i[1:]) < 20 and now > 8.0 else None,
     )
     subscription = house.subscribe(*jobs(80), interval=ADAPTIVE, bulk_look=True)
     await house.ended(subscription, 20)

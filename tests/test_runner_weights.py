@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -66,6 +67,13 @@ def test_every_model_with_weights_has_a_name_on_the_hub() -> None:
     }
     assert set(HUB_NAMES) == models
     assert all(name.count("/") == 1 for name in HUB_NAMES.values())
+
+
+def test_the_documentation_has_the_same_table() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "models.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|[^|]*\| `([^`]+)` \| `([^`/]+/[^`]+)` \|$", page, re.MULTILINE)
+    assert dict(rows) == dict(HUB_NAMES)
+    assert len(rows) == len(HUB_NAMES)
 
 
 def test_the_model_folder_wins_then_the_package_then_the_cache(tmp_path: Path, home: Path) -> None:

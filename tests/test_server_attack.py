@@ -271,8 +271,24 @@ def test_between_requests_a_connection_may_rest(tmp_path: Path) -> None:
     assert virtually(tmp_path, client) == [b"HTTP/1.1 200 OK"] * 20
 
 
-def test_who_does_not_read_is_let_go(tmp_path: Path) -> None:
-    """An answer larger than all buffers waits a minute for its reader."""
+@asynccontextmanager
+async def serving_with(app: Any) -> AsyncIterator[tuple[str, int]]:
+    """Serve another app within the virtual loop; give the address."""
+    config = uvicorn.Config(app, lifespan="off", log_config=None, log_level="critical")
+    state = ServerState()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: BoundedConnection(config, state, {}), "127.0.0.1", 0
+    )
+    try:
+        yield server.sockets[0].getsockname()
+    finally:
+        server.close()
+        await asyncio.sleep(1)
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_who_does_not_read_is_let_go(tmp_path: Path, reads: bool) -> None:
+    """An answer larger than all buffers waits a minute for its reader, and no longer."""
 
     async def client(_: int) -> float:
         loop = asyncio.get_running_loop()
@@ -285,19 +301,58 @@ def test_who_does_not_read_is_let_go(tmp_path: Path) -> None:
                 await send(body)
             gone.set()
 
-        config = uvicorn.Config(flood, lifespan="off", log_config=None, log_level="critical")
-        state = ServerState()
-        server = await loop.create_server(
-            lambda: BoundedConnection(config, state, {}), "127.0.0.1", 0
-        )
-        with closing(socket.create_connection(server.sockets[0].getsockname())) as lazy:
-            lazy.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            began = loop.time()
-            await asyncio.wait_for(gone.wait(), 3600)
-        server.close()
-        return loop.time() - began
+        async with serving_with(flood) as address:
+            with closing(socket.create_connection(address)) as lazy:
+                lazy.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                lazy.setblocking(False)
+                began = loop.time()
+                while not gone.is_set() and loop.time() - began < 3600:
+                    await asyncio.sleep(30)
+                    if reads:
+                        while await loop.sock_recv(lazy, 2**20):
+                            pass
+            return loop.time() - began
 
-    assert virtually(tmp_path, client) == pytest.approx(60, abs=3)
+    expected = 30 if reads else 60
+    assert virtually(tmp_path, client) == pytest.approx(expected, abs=31)
+
+
+def test_who_breaks_the_protocol_in_the_middle_is_let_go(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before an answer, in one, and after: no traceback, and the connection ends."""
+    chunked = b"POST /upload HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    async def begin_answer(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-length", b"5")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"ab", "more_body": True})
+        await receive()
+        await send({"type": "http.response.body", "body": b"cde"})
+
+    async def wait_for_all(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            await asyncio.sleep(1)
+            headers = [(b"content-length", b"0")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def client(port: int) -> list[bytes]:
+        answers = []
+        async with serving_with(begin_answer) as first, serving_with(wait_for_all) as second:
+            for address in (first, second, ("127.0.0.1", port)):
+                reader, writer = await asyncio.open_connection(*address)
+                writer.write(chunked)
+                await asyncio.sleep(0.5)
+                writer.write(b"no number\r\n")
+                try:
+                    answers.append((await reader.read())[9:12])
+                except ConnectionError:
+                    answers.append(b"reset")
+                writer.close()
+        return answers
+
+    assert virtually(tmp_path, client) == [b"200", b"400", b"411"]
+    assert caplog.text == ""
 
 
 def test_there_are_so_many_connections_and_no_more(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from krixik_async.testing import FaultPlan, ServerProcess
+
 ROOT = Path(__file__).parent.parent
 STRICT = """
 [pytest]
@@ -183,6 +185,19 @@ async def test_it(krixik_server, krixik_server_client) -> None:
 """,
     )
     result.assert_outcomes(passed=1)
+
+
+def test_a_server_that_cannot_start_or_take_a_plan_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with ServerProcess(tmp_path) as server:
+        with pytest.raises(RuntimeError, match="ended with status 1: see stderr"):
+            ServerProcess(tmp_path).start()
+        assert "is in use by another" in capfd.readouterr().err
+        server.api_key = "another"
+        with pytest.raises(RuntimeError, match="did not take the faults: Forbidden"):
+            server.set_faults(FaultPlan())
 
 
 def test_the_server_of_the_session_is_one(pytester: pytest.Pytester) -> None:

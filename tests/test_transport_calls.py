@@ -7,6 +7,7 @@ import json
 import logging
 import random
 import socket
+import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -112,10 +113,64 @@ async def test_the_api_url_is_used_as_it_is() -> None:
 async def test_a_compressed_answer_comes_out_decoded(sender: str) -> None:
     async def handler(peer: Peer) -> None:
         await peer.request()
-        await peer.answer(200, gzip.compress(b"plain"), head="Content-Encoding: gzip\r\n")
+        await peer.answer(200, gzip.compress(b"plain", mtime=0), head="Content-Encoding: gzip\r\n")
 
     async with raw_server(handler) as server, transport_by(sender, server.url) as world:
         assert await world.transport.call(STATUS, read_text) == "plain"
+
+
+def bare(content: bytes) -> bytes:
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return deflate.compress(content) + deflate.flush()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("deflate", zlib.compress(b"plain")),
+        ("deflate", bare(b"plain")),
+        ("GZIP", gzip.compress(b"plain", mtime=0)),
+        ("deflate, gzip", gzip.compress(zlib.compress(b"plain"), mtime=0)),
+        ("gzip, identity", gzip.compress(b"plain", mtime=0)),
+        ("br", b"plain"),  # never asked for: passed as it is
+        ("gzip", b""),
+    ],
+)
+async def test_encodings_come_off_in_turn(encoding: str, body: bytes) -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.answer(200, body, head=f"Content-Encoding: {encoding}\r\n")
+
+    async with raw_server(handler) as server, transport_to(server.url) as world:
+        assert await world.transport.call(STATUS, read_text) == ("plain" if body else "")
+
+
+@by_every_sender
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_an_answer_not_encoded_as_it_says_cannot_be_read(sender: str, encoding: str) -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.answer(200, b"<html>", head=f"Content-Encoding: {encoding}\r\n")
+
+    async with raw_server(handler) as server, transport_by(sender, server.url) as world:
+        with pytest.raises(UnexpectedReply, match="cannot be read"):
+            await world.transport.call(STATUS, read_text)
+        await settled(world.tasks)
+
+
+async def test_a_reason_that_is_not_ascii_is_no_obstacle() -> None:
+    """httpx-aiohttp would fail on it, and leave the connection open."""
+
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 \xdb\xff\r\nContent-Length: 2\r\n\r\nok")
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok")
+
+    async with raw_server(handler) as server, transport_to(server.url) as world:
+        for _ in range(2):
+            assert await world.transport.call(STATUS, read_text) == "ok"
+    assert server.connections == 1
 
 
 @by_every_sender

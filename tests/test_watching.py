@@ -113,9 +113,7 @@ async def test_the_time_out_is_the_last_event_and_names_what_goes_on() -> None:
 
 
 async def test_looks_that_fail_and_outages_are_told() -> None:
-    house = Chains(
-        {"r1": 0.0}, answer=lambda _, now: ConnectFailed("down") if now < 30.0 else None
-    )
+    house = Chains({"r1": 0.0}, answer=lambda _, now: ConnectFailed("down") if now < 30.0 else None)
     events = [said(event) async for event in watch(house, ref(1))]
     assert events[:3] == [
         ("failed", "r1", "down"),

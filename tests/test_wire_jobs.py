@@ -162,6 +162,15 @@ def without(key: str, body: dict[str, Any]) -> dict[str, Any]:
         ({**TICKET, "presigned_post_url_results": without("url", FORM)}, "no upload form"),
         ({**TICKET, "presigned_post_url_results": without("fields", FORM)}, "no upload form"),
         ({**TICKET, "presigned_post_url_results": {**FORM, "fields": []}}, "no upload form"),
+        # JSON can say half of a surrogate pair; no form can be made of it.
+        (
+            {**TICKET, "presigned_post_url_results": {**FORM, "fields": {"key": "\ud800"}}},
+            "its upload form is no text",
+        ),
+        (
+            {**TICKET, "presigned_post_url_results": {**FORM, "fields": {"\udfff": CANARY}}},
+            "its upload form is no text",
+        ),
         ([TICKET], "the body is not a JSON object"),
         (b'"' + CANARY.encode(), "the body is not a JSON object"),
     ],

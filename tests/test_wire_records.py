@@ -494,13 +494,20 @@ def test_a_semantic_search_is_read_whole() -> None:
 
 
 def test_bare_snippets_are_read_as_far_as_they_go() -> None:
-    hits = [{}, 5, {"distance": 1, "line_numbers": [1, "2"]}, {"distance": "near"}]
+    hits = [
+        {},
+        5,
+        {"distance": 1, "line_numbers": [1, "2"]},
+        {"distance": "near"},
+        {"distance": 10**400},
+    ]
     found = near({"items": [{"search_results": hits}, {"search_results": None}]})
     assert [item.search_results for item in found] == [
         (
             SemanticHit(snippet="", line_numbers=(), distance=0.0),
             SemanticHit(snippet="", line_numbers=(1, 0), distance=1.0),
             SemanticHit(snippet="", line_numbers=(), distance=0.0),
+            SemanticHit(snippet="", line_numbers=(), distance=float("inf")),
         ),
         (),
     ]

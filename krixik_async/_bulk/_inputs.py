@@ -20,14 +20,14 @@ from collections.abc import (
 )
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import attrs
 
 from krixik_async._catalogue import nearest
 from krixik_async._errors import InvalidArgument, InvalidArgumentType, KrixikError
 from krixik_async._offload import Offload
-from krixik_async._sending import GivenFile, LocalFile
+from krixik_async._sending import GivenFile, LocalFile, Modules
 from krixik_async._validation import kind_of
 
 # Names are few bytes each; a hop to a thread for each would cost more than the rest.
@@ -50,12 +50,12 @@ class FileInput:
     symbolic_file_path: str | None = attrs.field(default=None, kw_only=True)
     file_tags: Sequence[Mapping[str, str]] | None = attrs.field(default=None, kw_only=True)
     file_description: str | None = attrs.field(default=None, kw_only=True)
-    modules: Mapping[str, Any] | None = attrs.field(default=None, kw_only=True)
+    modules: Modules | None = attrs.field(default=None, kw_only=True)
     expire_time: int | None = attrs.field(default=None, kw_only=True)
     key: str | None = attrs.field(default=None, kw_only=True)
 
 
-FileLike: TypeAlias = FileInput | LocalFile | Mapping[str, Any]
+FileLike: TypeAlias = FileInput | LocalFile | Mapping[str, object]
 Files: TypeAlias = str | os.PathLike[str] | Iterable[FileLike] | AsyncIterable[FileLike]
 _ARGUMENTS = tuple(field.name for field in attrs.fields(FileInput))
 

@@ -74,6 +74,7 @@ class JournalFile:
         self._where = f"journal {str(path)!r}"
         self._wal = path.with_name(f"{path.name}-wal")
         self._left_wal = self._wal.exists()
+        self._level = "NORMAL"
         with self._explained():
             _make(path)
             self._connection = sqlite3.connect(
@@ -104,7 +105,7 @@ class JournalFile:
             )
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         # Nothing was sent yet that a power cut could make us forget.
-        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA synchronous = {self._level}")
         with self._transaction():
             # Another process may have been quicker.
             if is_blank(connection):
@@ -128,7 +129,9 @@ class JournalFile:
         """
         level = "FULL" if any(one.durable for one in group) else "NORMAL"
         with self._explained():
-            self._connection.execute(f"PRAGMA synchronous = {level}")
+            if level != self._level:
+                self._connection.execute(f"PRAGMA synchronous = {level}")
+                self._level = level
             with self._transaction():
                 for one in group:
                     one.error = None

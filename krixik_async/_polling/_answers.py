@@ -172,7 +172,7 @@ class Answers:
             self.reached()
             return
         now, breaker = self._clock.now(), self._planner.breaker
-        if breaker.failed(now, error):
+        if breaker.failed(now):
             message = f"the service does not answer; until it does, one look at a time: {error}"
             logger.info("%s", message)
             self._register.notify(Notice("unreachable", None, message))

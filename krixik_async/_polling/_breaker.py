@@ -6,6 +6,8 @@ monotonic seconds.
 
 from __future__ import annotations
 
+import math
+
 from krixik_async._errors import KrixikError, RateLimited, ServerError, TransportError
 from krixik_async._policy import outage_pause
 
@@ -27,7 +29,6 @@ class Breaker:
         self._probing = False
         self._first_failure = 0.0
         self._next_probe = 0.0
-        self.last_error: KrixikError | None = None
 
     @property
     def is_open(self) -> bool:
@@ -41,25 +42,24 @@ class Breaker:
 
     @property
     def next_probe(self) -> float:
-        """Give the time from which the next probe may go."""
-        return self._next_probe
+        """Give the time from which the next probe may go; infinity while one is on its way."""
+        return math.inf if self._probing else self._next_probe
 
     def admits(self, now: float) -> bool:
         """Tell whether a look may be sent now."""
-        return not self.is_open or (not self._probing and now >= self._next_probe)
+        return not self.is_open or now >= self.next_probe
 
     def sent(self) -> None:
         """Learn that a look is on its way."""
         self._probing = self.is_open
 
-    def failed(self, now: float, error: KrixikError) -> bool:
+    def failed(self, now: float) -> bool:
         """Learn of a failed look; tells whether that opened it."""
         was_open = self.is_open
         if not self._in_a_row:
             self._first_failure = now
         self._in_a_row += 1
         self._probing = False
-        self.last_error = error
         self._next_probe = now + outage_pause(now - self._first_failure)
         return self.is_open and not was_open
 
@@ -68,5 +68,4 @@ class Breaker:
         was_open = self.is_open
         self._in_a_row = 0
         self._probing = False
-        self.last_error = None
         return was_open

@@ -149,7 +149,10 @@ class Planner:
         """Bring up what is due: single looks, and rounds of bulk looks."""
         now = self._clock.now()
         while (entry := self._agenda.pop(now)) is not None:
-            if self._may_look(entry, now):
+            if entry.in_doubt:
+                entry.place = "ready"
+                self._confirm.append(entry)
+            elif self._may_look(entry, now):
                 self._ready.add(entry)
             else:
                 self._put_off(entry, now)

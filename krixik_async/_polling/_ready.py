@@ -8,7 +8,6 @@ delay 10 s, against 38 s in turn.)
 
 from __future__ import annotations
 
-import math
 from collections import deque
 
 from krixik_async._polling._entries import Entry
@@ -22,9 +21,7 @@ _STALE_AFTER = 4
 
 
 def worth(entry: Entry, laws: Laws, now: float) -> float:
-    """Give the index of a job; what has to be confirmed comes before all others."""
-    if entry.in_doubt:
-        return math.inf
+    """Give the index of a job, in seconds."""
     began = entry.entered_at[-1] if entry.entered_at else entry.started_at
     looked_at = began if entry.unfinished_at is None else entry.unfinished_at
     law = laws.of(entry, now)

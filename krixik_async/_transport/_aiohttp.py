@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import aiohttp
 import attrs
@@ -62,7 +63,8 @@ class AiohttpSender:
             timeout=aiohttp.ClientTimeout(total=None),
         )
         self._transports: dict[tuple[str, str], AiohttpTransport] = {}
-        self._ways: dict[Target, _Way] = {}
+        # Weak: a copy of a client with other options brings targets of its own, and may go again.
+        self._ways: WeakKeyDictionary[Target, _Way] = WeakKeyDictionary()
 
     async def post(self, target: Target, content: bytes, progress: Progress) -> Reply:
         """Post and read the answer whole; see `Sender`."""

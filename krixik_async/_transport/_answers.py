@@ -43,7 +43,7 @@ def signed_url(url: str, name: str, *, base: httpx.URL | None = None) -> Presign
     """Give a link of the service as a URL. Raises UnexpectedReply if it is no http(s) URL."""
     try:
         parsed = PresignedURL(url if base is None else base.join(url))
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, ValueError):  # of half a surrogate pair, for one
         parsed = None
     if parsed is None or parsed.scheme not in ("http", "https") or not parsed.host:
         raise UnexpectedReply(f"{name}: the service gave a link that is no http(s) URL")

@@ -70,7 +70,9 @@ def _status(_: object, __: object, status: object) -> None:
         raise InvalidArgument(f"status is {status!r} but must be 200 to 599")
 
 
-def _headers(_: object, __: object, headers: Mapping[str, str]) -> None:
+def _headers(_: object, __: object, headers: object) -> None:
+    if not isinstance(headers, Mapping):
+        raise InvalidArgument(f"headers is {headers!r} but must map names to values")
     for name, value in headers.items():
         text = f"{name}{value}"
         if not name or not text.isascii() or not text.isprintable():

@@ -1,9 +1,10 @@
 """Which files a query means: pure matching over records, with the warnings that go with it.
 
 Ids, names, directories, file paths and tags are OR-ed, timestamps AND-ed on top, both ends
-included. A name may have a "*" at either end, a directory one at its end, a tag's value may be
-"*". Empty lists choose nothing. Ids count as not found if no finished file of the pipeline has
-them; other selectors returned zero results if nothing they match is within the timestamps.
+included. A name may have a "*" at either end, also the one in a file path, a directory one at its
+end, a tag's value may be "*". Empty lists choose nothing. Ids count as not found if no finished
+file of the pipeline has them; other selectors returned zero results if nothing they match is
+within the timestamps.
 """
 
 from __future__ import annotations
@@ -25,8 +26,7 @@ Query: TypeAlias = ListFiles | KeywordSearch | SemanticSearch
 IDS_NOT_FOUND = "WARNING: the following file_ids were not found"
 ZERO_RESULTS = "WARNING: the following arguments returned zero results"
 
-_BY_TEXT = ("file_names", "symbolic_directory_paths", "symbolic_file_paths")
-_LISTS = ("file_ids", *_BY_TEXT)
+_LISTS = ("file_ids", "file_names", "symbolic_directory_paths", "symbolic_file_paths")
 _TIMES = ("created_at", "last_updated")
 
 
@@ -48,15 +48,32 @@ class _Texts:
         self._hit: set[str] = set()
 
     def matches(self, text: str, *, counts: bool) -> bool:
-        hits = {value for value in self._wild if _fits(value.lower(), text)}
+        hits = {value for value in self._wild if self._fits(value.lower(), text)}
         if text in self._exact:
             hits.add(text)
         if counts:
             self._hit |= hits
         return bool(hits)
 
+    def _fits(self, pattern: str, text: str) -> bool:
+        return _fits(pattern, text)
+
     def without_hits(self) -> list[JSON]:
         return [v for v in self._values if v not in self._hit and v.lower() not in self._hit]
+
+
+class _Paths(_Texts):
+    """Match symbolic file paths; the "*" is of the name, the folder is as it stands."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        super().__init__(values)
+        names = ((value, value.rpartition("/")[2]) for value in self._values)
+        self._wild = [value for value, name in names if name[:1] == "*" or name[-1:] == "*"]
+
+    def _fits(self, pattern: str, text: str) -> bool:
+        folder, _, name = pattern.rpartition("/")
+        own_folder, _, own_name = text.rpartition("/")
+        return folder == own_folder and _fits(name, own_name)
 
 
 class _Tags:
@@ -76,6 +93,13 @@ class _Tags:
 
     def without_hits(self) -> list[JSON]:
         return [{key: value} for key, value in self._values if (key, value) not in self._hit]
+
+
+_BY_TEXT: dict[str, type[_Texts]] = {
+    "file_names": _Texts,
+    "symbolic_directory_paths": _Texts,
+    "symbolic_file_paths": _Paths,
+}
 
 
 def _fits(pattern: str, text: str) -> bool:
@@ -114,7 +138,7 @@ def select(records: Sequence[Record], query: Query) -> Selection:
     """Give the files among `records` (one pipeline's complete ones) that a checked query means."""
     tags = [pair for tag in query.file_tags or () for pair in tag.items()]
     matchers: dict[str, Any] = {
-        name: _Texts(getattr(query, name)) for name in _BY_TEXT if getattr(query, name)
+        name: kind(getattr(query, name)) for name, kind in _BY_TEXT.items() if getattr(query, name)
     }
     chosen_tags = _Tags((key.lower(), value.lower()) for key, value in tags)
     ids = frozenset(query.file_ids or ())

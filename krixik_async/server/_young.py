@@ -63,8 +63,11 @@ class YoungRecords:
     async def end_due(self) -> None:
         """Remove the records whose early end has come."""
         now = self._clock.wall()
-        for file_id in [one for one, end in self._ends.items() if end <= now]:
+        due = [file_id for file_id, end in self._ends.items() if end <= now]
+        # Off the list first: another call may come here while this one waits.
+        for file_id in due:
             del self._ends[file_id]
+        for file_id in due:
             await self._forget(file_id)
 
     def concern(self, name: str, struck: tuple[Fault, ...]) -> bool:
@@ -90,7 +93,7 @@ class YoungRecords:
         now = self._clock.wall()
         if isinstance(fault, ExpireEarly):
             self._ends[file_id] = now + fault.seconds
-        elif isinstance(fault, Lag):
+        if isinstance(fault, Lag):
             self._lagging[file_id] = _Lagging(process_id, fault.seconds, now + fault.seconds)
             if len(self._lagging) > _MOST:
                 del self._lagging[next(iter(self._lagging))]

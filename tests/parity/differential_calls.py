@@ -59,11 +59,24 @@ def write_files(folder: Path) -> dict[str, str]:
         "picture.png": png(60, 40),
         "flat.png": png(2000, 10),
         "small.png": png(2, 2),
+        "bare.jpg": BARE_JPEG,
         "text.png": b"no picture at all, just some words",
     }
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     return {name: str(folder / name) for name in contents}
+
+
+# Start of image, a frame header of 300 by 200, comments to come to more than a kilobyte, the end:
+# a JPEG that says neither JFIF nor Exif.
+BARE_JPEG = b"".join(
+    [
+        b"\xff\xd8",
+        b"\xff\xc0\x00\x0b\x08\x00\xc8\x01\x2c\x01\x01\x11\x00",
+        b"\xff\xfe\x06\x02" + b"x" * 1536,
+        b"\xff\xd9",
+    ]
+)
 
 
 def png(width: int, height: int) -> bytes:
@@ -101,7 +114,8 @@ def _sends(files: dict[str, str]) -> Iterator[Call]:
         for value in values:
             yield send(files["short.txt"], ["parser"], **{field: value})
     for chain, modules in MODULE_CHOICES:
-        yield send(files["short.txt"], chain, modules=modules)
+        name = "picture.png" if chain == ["ocr"] else "short.txt"
+        yield send(files[name], chain, modules=modules)
     yield send("nowhere.txt", ["parser"])
     yield call("process", ["parser"], **SEND)
     yield call("process", ["parser"], local_file_path={"$path": files["short.txt"]}, **SEND)
@@ -192,7 +206,8 @@ PROCESS_POOL: dict[str, list[Any]] = {
 }
 TIMES: list[Any] = [
     "2024-01-01", "2024-06-05 15:28:06", "2023-01-01", "2022-12-31", "9999-12-31", "2024-13-01",
-    "2024-1-1", "yesterday", "", 5, "2024-06-05T15:28:06", "2024-02-30",
+    "2024-1-1", "2024-1-1  1:2:3", "24-01-01", "yesterday",
+    "", 5, "2024-06-05T15:28:06", "2024-02-30",
 ]  # fmt: skip
 SELECTOR_POOL: dict[str, list[Any]] = {
     "file_ids": [[ID], [ID, ID], [ID, OTHER_ID], [], ["x"], ID, [5], [ID.upper()], [OTHER_ID] * 500,
@@ -201,7 +216,8 @@ SELECTOR_POOL: dict[str, list[Any]] = {
                    ["a$.txt"], [], "a.txt", ["a"], ["a.pdf"], ["a.txt"] * 501, ["é*"], ["a\n.txt"]],
     "symbolic_directory_paths": [["/*"], ["/Novels/N0", "/x"], ["/novels*"], ["*"], ["x"], [], "/a",
                                  ["/a/"], ["/a*b"], ["/etc/*"], ["/etc/a"], ["/é"]],
-    "symbolic_file_paths": [["/Novels/Book 0.txt"], ["/a/b*"], ["/a/*"], [], "/a.txt", ["a.txt"]],
+    "symbolic_file_paths": [["/Novels/Book 0.txt"], ["/a/b*"], ["/a/*b.txt"], ["/a/*"], ["/a/**"],
+                            [], "/a.txt", ["a.txt"], ["/a*/b.txt"], ["/*/b.txt"], ["/*b*"]],
     "file_tags": TAGS,
     "created_at_start": TIMES,
     "created_at_end": TIMES,
@@ -232,6 +248,8 @@ MODULE_CHOICES: list[tuple[list[str], Any]] = [
     (["parser"], {"parser": {"model": "sentence"}, "module_1": {"model": "sentence"}}),
     (["parser"], {"parser": "sentence"}),
     (["parser"], []),
+    (["ocr"], {"ocr": {"model": "tesseract-es"}}),
+    (["ocr"], {"ocr": {"params": {"any": 1}}}),
     (["parser", "text-embedder", "vector-db"],
      {"text-embedder": {"model": "all-mpnet-base-v2", "params": {"quantize": False}}}),
     (["parser", "text-embedder", "vector-db"], {"text-embedder": {"params": {"quantize": "no"}}}),
@@ -265,7 +283,7 @@ def _take(rng: random.Random, pool: dict[str, list[Any]], most: int) -> dict[str
 
 
 def _some_process(rng: random.Random, files: dict[str, str]) -> Call:
-    chain, modules = rng.choice(MODULE_CHOICES)
+    chain, modules = rng.choice([choice for choice in MODULE_CHOICES if choice[0] != ["ocr"]])
     arguments = {"local_file_path": files["short.txt"], **SEND, **_take(rng, PROCESS_POOL, 4)}
     if rng.random() < 0.4:
         arguments["modules"] = modules

@@ -98,9 +98,9 @@ DIFFERENCES: dict[str, tuple[Verdict, Callable[[Call], bool]]] = {
     ),
     "upper-case ids": ("we send", lambda call: ID.upper() in texts(call)),
     "`pathlib` paths": ("we send", lambda call: "$path" in str(call["arguments"])),
-    "`expire_time=None` in `update`": (
+    "`expire_time=None`": (
         "we send",
-        lambda call: call["method"] == "update" and "'expire_time': None" in str(call["arguments"]),
+        lambda call: "'expire_time': None" in str(call["arguments"]),
     ),
     "wildcards in what is stored": (
         "we refuse",
@@ -120,6 +120,18 @@ DIFFERENCES: dict[str, tuple[Verdict, Callable[[Call], bool]]] = {
             Path(argument(call, "local_file_path")).name
             in ("words_256_first.json", "second_without.json")
         ),
+    ),
+    "JPEG files without a JFIF or Exif mark": (
+        "we send",
+        lambda call: argument(call, "local_file_path").endswith("bare.jpg"),
+    ),
+    "parameters of `ocr`": (
+        "we refuse",
+        lambda call: call["chain"] == ["ocr"] and "params" in str(call["arguments"]),
+    ),
+    "a wildcard in the folder of a file path": (
+        "we refuse",
+        lambda call: any("*/" in text for text in texts(call)),
     ),
     "`k=None`": ("we refuse", lambda call: "'k': None" in str(call["arguments"])),
 }

@@ -69,7 +69,7 @@ async def work(here: Desk, rng: random.Random, outcomes: Counter[str], until: fl
             outcomes["result"] += 1
         except KrixikError as error:
             outcomes[type(error).__name__] += 1
-        await anyio.sleep(rng.uniform(0, 0.5))
+        await anyio.sleep(rng.uniform(0, 2))
 
 
 async def workers(here: Desk, seed: int, outcomes: Counter[str], until: float) -> None:

@@ -11,20 +11,37 @@ from pathlib import Path
 
 import anyio
 
-from krixik_async import JobOutcome, KrixikError
+from krixik_async import BulkOutcome, JobOutcome, KrixikError
 from krixik_async.testing import Fault, FaultPlan, VirtualTimeLoop
-from tests.faulty import local
-from tests.soak.operations import DEADLINES_S, ONE_CALL_S, OPERATIONS, desk, one_of_each
+from tests.faulty import Local, local
+from tests.soak.operations import (
+    DEADLINES_S,
+    ONE_CALL_S,
+    OPERATIONS,
+    Desk,
+    desk,
+    one_of_each,
+)
 from tests.soak.running import Run, begin, counted
 
-_STATES = {"complete", "failed", "expired", "deleted", "not_found", "pending", "error"}
+_STATES = {
+    "vanished",
+    "undecided",
+    "complete",
+    "failed",
+    "expired",
+    "deleted",
+    "not_found",
+    "pending",
+    "error",
+}
 
 
 def outcome_of(value: object) -> str:
     """Give a name for what an operation gave. Raises AssertionError for what has no type."""
     if isinstance(value, Mapping):  # a WaitResult
         value = [*value.values()]
-    if isinstance(value, list) and value and isinstance(value[0], JobOutcome):
+    if isinstance(value, list) and value and isinstance(value[0], JobOutcome | BulkOutcome):
         states = {one.state for one in value}
         assert states <= _STATES, states
         return "+".join(sorted(states))
@@ -40,18 +57,37 @@ async def cell(operation: str, faults: Sequence[Fault], seed: int) -> tuple[str,
         async with local(None) as world:
             here = await desk(world.krixik, Path(folder), rng)
             world.plan.replace(FaultPlan(*faults, seed=seed))
-            began = world.clock.now()
-            with anyio.fail_after(10 * 86_400):
-                try:
-                    came = outcome_of(await OPERATIONS[operation](here))
-                except KrixikError as error:
-                    came = type(error).__name__
-            took = world.clock.now() - began
+            came, took = await _timed(operation, here, world)
             # A look that was under way when its wait was over ends by itself.
             await world.clock.sleep(ONE_CALL_S)
             exchanges = here.krixik._session.transport._exchanges
             assert exchanges._permits.free == 64, "a permit was not given back"
             return came, took
+
+
+async def row(fault: Fault, seed: int) -> dict[str, tuple[str, float]]:
+    """Run every operation under one fault, on one server; by operation as `cell` does."""
+    took: dict[str, tuple[str, float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        async with local(None) as world:
+            here = await desk(world.krixik, Path(folder), random.Random(seed))
+            for name in OPERATIONS:
+                world.plan.replace(FaultPlan(fault, seed=seed))
+                took[name] = await _timed(name, here, world)
+            await world.clock.sleep(ONE_CALL_S)
+            exchanges = world.krixik._session.transport._exchanges
+            assert exchanges._permits.free == 64, "a permit was not given back"
+    return took
+
+
+async def _timed(operation: str, here: Desk, world: Local) -> tuple[str, float]:
+    began = world.clock.now()
+    with anyio.fail_after(10 * 86_400):
+        try:
+            came = outcome_of(await OPERATIONS[operation](here))
+        except KrixikError as error:
+            came = type(error).__name__
+    return came, world.clock.now() - began
 
 
 def limit_of(operation: str) -> float:

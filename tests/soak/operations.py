@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from krixik_async import Job, JobRef, Krixik, Pipeline
+from krixik_async import FileInput, Job, JobRef, Krixik, Pipeline
 from krixik_async._wire import Request
 from krixik_async.testing import (
     Answer,
@@ -134,6 +134,14 @@ async def semantic_search(here: Desk) -> object:
     return await pipeline.semantic_search(query="clocks", symbolic_directory_paths=["/*"])
 
 
+async def process_many(here: Desk) -> object:
+    """Send three files, with a journal that every run of it shares."""
+    names = [here.name() for _ in range(3)]
+    inputs = [FileInput(TEXT + name.encode(), file_name=name, key=name) for name in names]
+    async with here.pipeline.process_many(inputs, journal=here.folder / "run.db") as stream:
+        return [one async for one in stream]
+
+
 async def reset_pipeline(here: Desk) -> object:
     return await here.krixik.reset_pipeline(here.pipeline)
 
@@ -158,6 +166,7 @@ OPERATIONS: Mapping[str, Callable[[Desk], Awaitable[object]]] = {
         show_tree,
         keyword_search,
         semantic_search,
+        process_many,
         reset_pipeline,
     )
 }
@@ -171,6 +180,8 @@ ONE_CALL_S = 4 * _LONGEST_TRY_S + 3 * (30 + 60) + 60
 DEADLINES_S: Mapping[str, float] = {
     "process": 12 * ONE_CALL_S,
     "process_nameless": 12 * ONE_CALL_S,
+    # Its waits go on until the record's own end.
+    "process_many": 1800 + 16 * ONE_CALL_S,
     "process_and_fetch": 1800 + 16 * ONE_CALL_S,
     "wait_until_complete": 120 + ONE_CALL_S,
     "wait_for_nothing": 120 + ONE_CALL_S,

@@ -100,8 +100,9 @@ def embed_query(query: str, request: RunRequest) -> NDArray[np.float32]:
     return vector
 
 
-# One: a worker holds the model it used last, 90 MB for the default one.
-@functools.lru_cache(maxsize=1)
+# Two, of 90 MB for the default model: rounded for files and unrounded for queries, which the same
+# worker may be given in turn.
+@functools.lru_cache(maxsize=2)
 def _encoder(model: str, folder: Path, *, quantize: bool) -> Encoder:
     encoder: Encoder = importlib.import_module(ENCODERS[model]).load(folder, quantize=quantize)
     return encoder

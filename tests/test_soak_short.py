@@ -1,0 +1,131 @@
+"""The proofs of tests/soak in their short form, seeded: each as its long form, with fewer runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterator
+
+import anyio
+import pytest
+
+from krixik_async.testing import Fault, ServerProcess, VirtualTimeLoop
+from tests.soak import cancellations, endurance, matrix, replies, secrets
+from tests.soak.operations import OPERATIONS, one_of_each
+from tests.soak.running import Run, slope_kib_per_minute
+
+
+@pytest.fixture
+def short() -> Run:
+    return Run("short", seed=2, runs=1, seconds=60)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    with ServerProcess(
+        tmp_path_factory.mktemp("server"), api_key=secrets.CANARY, faults=cancellations.PLAN
+    ) as running:
+        yield running
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_cancelled_in_flight_the_client_stays_healthy(
+    backend: str, server: ServerProcess, short: Run
+) -> None:
+    server.set_faults(cancellations.PLAN)
+    outcomes = cancellations.cancel_on(backend, server, short, 70)
+    assert short.found == []
+    assert outcomes["cancelled"] >= 70
+    assert outcomes["healthy"] > 1
+
+
+@pytest.mark.parametrize(
+    "fault", one_of_each(), ids=lambda fault: f"{fault.kind}-{getattr(fault, 'status', '')}"
+)
+def test_every_operation_ends_typed_and_in_time(fault: Fault) -> None:
+    """Each kind of fault at every call, in virtual time; one operation beside the other."""
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        took = runner.run(matrix.row(fault, seed=1))
+    assert set(took) == set(OPERATIONS)
+    late = {name: took[name] for name in took if took[name][1] > matrix.limit_of(name)}
+    assert late == {}
+
+
+def test_spoilt_bodies_raise_nothing_but_our_own(short: Run) -> None:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        outcomes = runner.run(replies.spoil_bodies(short, short.seed, 8))
+    assert short.found == []
+    assert outcomes["answers spoilt"] > 100 < outcomes["UnexpectedReply"] + outcomes["result"]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_spoilt_heads_raise_nothing_but_our_own(backend: str, short: Run) -> None:
+    outcomes = anyio.run(replies.spoil_heads, short, short.seed, 6, backend=backend)
+    assert short.found == []
+    assert outcomes["answers spoilt"] > 30
+
+
+@pytest.mark.parametrize(("backend", "sender"), secrets.SENDERS)
+def test_no_canary_is_seen(backend: str, sender: str, server: ServerProcess, short: Run) -> None:
+    some = [fault for fault in one_of_each(probability=0.5) if fault.kind in (
+        "drop_after", "expire_early")]  # fmt: skip
+    names = ["process", "process_many", "process_and_fetch", "resume"]
+    with secrets.listening(short) as listener:
+        anyio.run(
+            secrets.under_every_fault,
+            short,
+            server,
+            f"{backend} {sender}",
+            names,
+            some,
+            backend=backend,
+        )
+    assert short.found == []
+    assert listener.heard["krixik_async"] > 20
+
+
+def test_the_canary_would_be_seen(short: Run) -> None:
+    """The net has no hole: each kind of secret is found in each kind of place."""
+    secrets.check(short, "text", f"x{secrets.CANARY}y")
+    secrets.check(short, "policy", "x eyJleHBpcmF0aW9u y")
+    secrets.check(short, "signature", "0123456789abcdef" * 4)
+    secrets.check(short, "nothing", "eyJ 0123")
+    with secrets.listening(short) as listener:
+        logging.getLogger("somewhere.deep").debug("with %s", secrets.CANARY)
+    with pytest.raises(ValueError) as raised:
+        raise ValueError(secrets.CANARY)
+    assert secrets.CANARY in secrets.said_by(raised.value)
+    assert len(short.found) == 4
+    assert listener.heard["somewhere"] == 1
+
+
+def test_under_mixed_faults_for_a_virtual_minute(
+    short: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hour's programme is run; its memory is judged in the long form only."""
+    monkeypatch.setattr(endurance, "VIRTUAL_S", 60.0)
+    monkeypatch.setattr(endurance, "AT_ONCE", 3)
+    outcomes: Counter[str] = Counter()
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        samples = runner.run(endurance.an_hour(short.seed, outcomes))
+    assert len(samples) >= 1
+    assert outcomes["result"] > 5
+
+
+def test_the_slope_is_that_of_the_last_three_quarters() -> None:
+    samples = [(60.0 * n, 1000 + 10 * n if n >= 5 else 0) for n in range(20)]
+    assert slope_kib_per_minute(samples) == pytest.approx(10)
+    assert slope_kib_per_minute([(0.0, 1), (0.0, 2)]) == 0
+
+
+def test_finding_something_is_said_and_fails(
+    short: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short.finding("a leak")
+    with pytest.raises(SystemExit) as ended:
+        short.end(runs_done=3)
+    assert ended.value.code == 1
+    said = capsys.readouterr()
+    assert said.err == "short: FOUND a leak\n"
+    assert said.out == "short: runs done 3; 1 findings, 0 s, seed 2\n"
