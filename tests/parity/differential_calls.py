@@ -69,10 +69,13 @@ def write_files(folder: Path) -> dict[str, str]:
 
 # Start of image, a frame header of 300 by 200, comments to come to more than a kilobyte, the end:
 # a JPEG that says neither JFIF nor Exif.
-BARE_JPEG = (
-    b"\xff\xd8"
-    b"\xff\xc0\x00\x0b\x08\x00\xc8\x01\x2c\x01\x01\x11\x00"
-    b"\xff\xfe\x06\x02" + b"x" * 1536 + b"\xff\xd9"
+BARE_JPEG = b"".join(
+    [
+        b"\xff\xd8",
+        b"\xff\xc0\x00\x0b\x08\x00\xc8\x01\x2c\x01\x01\x11\x00",
+        b"\xff\xfe\x06\x02" + b"x" * 1536,
+        b"\xff\xd9",
+    ]
 )
 
 
@@ -203,7 +206,8 @@ PROCESS_POOL: dict[str, list[Any]] = {
 }
 TIMES: list[Any] = [
     "2024-01-01", "2024-06-05 15:28:06", "2023-01-01", "2022-12-31", "9999-12-31", "2024-13-01",
-    "2024-1-1", "2024-1-1  1:2:3", "24-01-01", "yesterday", "", 5, "2024-06-05T15:28:06", "2024-02-30",
+    "2024-1-1", "2024-1-1  1:2:3", "24-01-01", "yesterday",
+    "", 5, "2024-06-05T15:28:06", "2024-02-30",
 ]  # fmt: skip
 SELECTOR_POOL: dict[str, list[Any]] = {
     "file_ids": [[ID], [ID, ID], [ID, OTHER_ID], [], ["x"], ID, [5], [ID.upper()], [OTHER_ID] * 500,
