@@ -206,10 +206,10 @@ if not TYPE_CHECKING:  # or a type checker would believe any name to be here
         "_streaming",
         "_watching",
         "_paging",
-        "_bulk",
         "_job",
         "_pipeline",
         "_client",
+        "_bulk",  # brings a database, which no other room needs
     )
 
     def __getattr__(name: str) -> object:

@@ -207,12 +207,10 @@ class Pipeline(SearchableFiles):
 
         `files` is a folder, a glob pattern, or an iterable or async iterable of paths, `FileInput`s
         or mappings with `process`'s arguments; those given here hold for inputs without their own.
-        At most `max_in_flight` inputs are held, from being pulled to their outcome being taken.
-        Outputs are fetched if `local_save_directory` is given or `download_output` is true.
-
+        At most `max_in_flight` are held, from being pulled to their outcome being taken. Outputs
+        are fetched if `local_save_directory` is given or `download_output` is true.
         With `journal`, a path, each step is written down before it is taken: the same call again,
-        in any process, goes on where it stopped, and what had ended comes out of it, marked
-        `resumed`. Several processes may share one journal, and the work.
+        in any process or several, goes on where it stopped; what had ended comes out as `resumed`.
 
         What befalls one input is its `BulkOutcome`; `on_error="raise"` raises the first failure.
         AuthenticationError, ClientClosed, JournalError and what the iterable raises end it all.

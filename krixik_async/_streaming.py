@@ -85,7 +85,7 @@ class _Intake:
                 self._add([self._read(job)])
 
     def start(self, source: AsyncIterable[object]) -> None:
-        """Take in what comes, in a task of its own: cancelling a step of the source would end it."""
+        """Take in what comes, in a task of its own: cancelling a source's step would end it."""
 
         async def run() -> None:
             jobs = aiter(source)
@@ -95,6 +95,8 @@ class _Intake:
                     while not self.has_room:
                         self._room = anyio.Event()
                         await self._room.wait()
+                    if self.is_over:
+                        break  # stopped just as there was room: what comes next is not ours
             except Exception as error:  # noqa: BLE001 - the caller's source: his to see
                 self.error = error
             finally:

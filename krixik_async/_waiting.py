@@ -15,7 +15,7 @@ from tenacity import RetryCallState
 
 from krixik_async._clock import Clock
 from krixik_async._errors import AuthenticationError, InvalidArgument, InvalidArgumentType
-from krixik_async._models import JobOutcome, JobRef
+from krixik_async._models import JobOutcome, JobRef, WaitStatistics
 from krixik_async._policy import Interval, ends_at, merged
 from krixik_async._poll_policy import PollPolicy
 from krixik_async._polling import Key, Scheduler, Subscription, key_of
@@ -70,8 +70,8 @@ def check_poll(poll: object) -> Schedule:
         return Schedule(PollPolicy.adaptive(), bulk_look=True)
     if isinstance(poll, type) or not callable(poll):
         raise InvalidArgumentType(
-            f"poll is {poll!r} but must be a PollPolicy, such as PollPolicy.fixed(3), or a tenacity "
-            "wait strategy, such as tenacity.wait_fixed(3)"
+            f"poll is {poll!r} but must be a PollPolicy, such as PollPolicy.fixed(3), or a "
+            "tenacity wait strategy, such as tenacity.wait_fixed(3)"
         )
     return Schedule(poll, bulk_look=isinstance(poll, type(PollPolicy.adaptive())))
 
@@ -156,7 +156,8 @@ class Waiter:
         """Wait for the jobs as `wait_until_complete` documents it."""
         if timeout == 0:
             unseen = [unseen_yet(ref) for ref in known_refs(refs)]
-            return WaitResult(unseen, timed_out=bool(unseen))
+            statistics = WaitStatistics(jobs=len(unseen))
+            return WaitResult(unseen, timed_out=bool(unseen), statistics=statistics)
         subscription = self.subscribe(
             schedule, wants_changes=on_update is not None, wants_notices=False
         )

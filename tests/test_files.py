@@ -212,7 +212,7 @@ SELECTION: list[tuple[dict[str, Any], str, type[KrixikError]]] = [
     ({"symbolic_directory_paths": ["x"]}, "it must start with '/'", InvalidArgument),
     ({"symbolic_directory_paths": ["/a*b*"]}, "at most one '*', at its end", InvalidArgument),
     ({"symbolic_directory_paths": "/*"}, "must be a list of str", InvalidArgumentType),
-    ({"symbolic_file_paths": ["/a/*.txt"]}, "no '*' is allowed in a file path", InvalidArgument),
+    ({"symbolic_file_paths": ["/a/*"]}, "'*' alone is no name", InvalidArgument),
     ({"symbolic_file_paths": "/a/b.txt"}, "must be a list of str", InvalidArgumentType),
     ({"file_tags": [{"*": "a"}]}, "file_tags holds '*'", InvalidArgument),
     ({"file_tags": {"a": "b"}}, "file_tags is dict", InvalidArgumentType),

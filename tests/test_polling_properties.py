@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import anyio
@@ -20,7 +22,9 @@ from krixik_async._errors import (
     UnexpectedReply,
 )
 from krixik_async._models import FailureStatus, JobRef, ProcessStatus
+from krixik_async._poll_policy import PollPolicy
 from krixik_async._results import WaitResult
+from krixik_async._streaming import AsCompleted
 from krixik_async._waiting import Schedule
 from krixik_async.testing import VirtualTimeLoop
 from tests.polled_service import EPOCH, House
@@ -32,7 +36,10 @@ BACKENDS = {
 SECONDS = st.floats(0, 120).map(lambda s: round(s, 2))
 MAX_LOOKS = 3
 # The slowest schedule asks every 20 s, and after trouble a look is held back for 11 s at most.
-NOTICED_WITHIN_S = 35.0
+NOTICED_WITHIN_S = dict.fromkeys(["complete", "failed", "deleted", "refused"], 35.0)
+# Lists that are wrong or fail are found out about within three rounds and a pause after trouble;
+# what lists cannot show is up to the slow schedule.
+NOTICED_BY_LIST_WITHIN_S = {"complete": 60.0}
 
 
 @attrs.frozen
@@ -43,7 +50,7 @@ class Story:
     at: float
     trouble: tuple[float, float, str]
 
-    def answer(self, now: float) -> ProcessStatus | KrixikError:
+    def answer(self, now: float, file_id: str) -> ProcessStatus | KrixikError:
         begins, lasts, kind = self.trouble
         if begins <= now < begins + lasts:
             return {
@@ -61,7 +68,7 @@ class Story:
         return ProcessStatus(
             status_code=200,
             request_id="call",
-            file_id="f",
+            file_id=file_id,
             message="",
             pipeline="p",
             modules={"module_1": done},
@@ -100,43 +107,77 @@ SCHEDULES = st.sampled_from(
 )
 
 
+CROWDS = st.builds(
+    Wait,
+    st.integers(0, 60).map(lambda first: tuple(range(first, first + 70))),
+    SECONDS,
+    SECONDS,
+    st.one_of(st.just(1e6), SECONDS),
+    st.sampled_from(["all", "first", "first_failure"]),
+)
+
+
 def job(number: int) -> JobRef:
     return JobRef(request_id=f"r{number}", pipeline="p", submitted_at=EPOCH)
+
+
+def known_job(number: int) -> JobRef:
+    return attrs.evolve(job(number), file_id=f"f{number}")
 
 
 class Told(House):
     """A house whose answers come from the stories."""
 
     stories: tuple[Story, ...] = ()
+    list_trouble: tuple[float, float, str] = (0.0, 0.0, "network")
 
     async def status(self, ref: JobRef) -> ProcessStatus:
         await self.work()
-        answer = self.stories[int(ref.request_id[1:])].answer(self.now)
+        number = int(ref.request_id[1:])
+        answer = self.stories[number % len(self.stories)].answer(self.now, f"f{number}")
         if isinstance(answer, KrixikError):
             raise answer
         return answer
 
+    async def finished(self, _pipeline: str, file_ids: Sequence[str]) -> set[str]:
+        await self.work()
+        begins, lasts, kind = self.list_trouble
+        if begins <= self.now < begins + lasts:
+            if kind == "lag":
+                return set()
+            raise ConnectFailed("down") if kind == "network" else RequestRejected("no lists")
+        stories = {i: self.stories[int(i[1:]) % len(self.stories)] for i in file_ids}
+        return {i for i, s in stories.items() if s.end == "complete" and self.now >= s.at}
 
-async def one_wait(house: House, wait: Wait, schedule: Any, results: list[Any]) -> None:
+
+async def one_wait(
+    house: House, wait: Wait, schedule: Schedule, results: list[Any], make: Any = job
+) -> None:
     await house.clock.sleep(wait.starts)
     with anyio.move_on_after(wait.cancelled_after):
         result = await house.waiter.wait(
-            [job(n) for n in wait.jobs],
+            [make(n) for n in wait.jobs],
             timeout=wait.timeout,
             return_when=wait.return_when,  # type: ignore[arg-type]
             on_update=None,
-            schedule=Schedule(schedule, bulk_look=False),
+            schedule=schedule,
         )
         results.append((wait, house.now, result))
 
 
-def hold(stories: tuple[Story, ...], wait: Wait, ended: float, result: WaitResult) -> None:
+def hold(
+    stories: tuple[Story, ...],
+    wait: Wait,
+    ended: float,
+    result: WaitResult,
+    noticed_within_s: dict[str, float],
+) -> None:
     """Hold one result against the stories."""
     assert list(result) == [f"r{n}" for n in dict.fromkeys(wait.jobs)]
     assert ended <= wait.starts + wait.timeout + 1e-6
     assert result.timed_out == (ended >= wait.starts + wait.timeout - 1e-6 and bool(result.pending))
     for number, outcome in zip(dict.fromkeys(wait.jobs), result.values(), strict=True):
-        story = stories[number]
+        story = stories[number % len(stories)]
         expected = {
             "complete": {"complete"},
             "failed": {"failed"},
@@ -151,7 +192,7 @@ def hold(stories: tuple[Story, ...], wait: Wait, ended: float, result: WaitResul
         if outcome.state in ("complete", "failed"):
             assert ended >= story.at
         quiet_since = max(story.at, wait.starts, story.trouble[0] + story.trouble[1])
-        if story.end != "never" and ended >= quiet_since + NOTICED_WITHIN_S:
+        if ended >= quiet_since + noticed_within_s.get(story.end, float("inf")):
             assert outcome.ended
     if wait.return_when == "all" and not result.timed_out:
         assert not result.pending
@@ -175,11 +216,104 @@ def test_every_wait_gives_each_job_one_true_outcome_in_time(
         results: list[Any] = []
         async with anyio.create_task_group() as group:
             for wait in waits:
-                group.start_soon(one_wait, house, wait, schedule, results)
+                group.start_soon(
+                    one_wait, house, wait, Schedule(schedule, bulk_look=False), results
+                )
         for wait, ended, result in results:
-            hold(stories, wait, ended, result)
+            hold(stories, wait, ended, result, NOTICED_WITHIN_S)
         assert house.busiest <= MAX_LOOKS
         await house.clock.sleep(1)
+        assert (len(house.scheduler), len(house.tasks), house.busy) == (0, 0, 0)
+
+    anyio.run(run, backend=backend, backend_options=BACKENDS[backend]())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=25, deadline=None)
+@given(
+    stories=st.tuples(*[STORIES] * 6),
+    waits=st.lists(CROWDS, min_size=1, max_size=3),
+    list_trouble=st.tuples(
+        SECONDS, st.floats(0, 20), st.sampled_from(["network", "proxy", "lag"])
+    ),
+    bulk_look=st.booleans(),
+)
+def test_with_bulk_looks_too_each_job_has_one_true_outcome_in_time(
+    backend: str,
+    stories: tuple[Story, ...],
+    waits: list[Wait],
+    list_trouble: tuple[float, float, str],
+    bulk_look: bool,
+) -> None:
+    """Whatever lists say or fail to say, on or off: the same laws hold."""
+
+    async def run() -> None:
+        house = Told(max_looks=MAX_LOOKS, takes_s=0.05, bulk_look=bulk_look)
+        house.stories, house.list_trouble = stories, list_trouble
+        results: list[Any] = []
+        schedule = Schedule(PollPolicy.adaptive(), bulk_look=True)
+        async with anyio.create_task_group() as group:
+            for wait in waits:
+                group.start_soon(one_wait, house, wait, schedule, results, known_job)
+        for wait, ended, result in results:
+            hold(stories, wait, ended, result, NOTICED_BY_LIST_WITHIN_S)
+            assert result.statistics.jobs == 70
+        assert house.busiest <= MAX_LOOKS
+        await house.clock.sleep(1)
+        assert (len(house.scheduler), len(house.tasks), house.busy) == (0, 0, 0)
+
+    anyio.run(run, backend=backend, backend_options=BACKENDS[backend]())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=25, deadline=None)
+@given(
+    stories=st.tuples(*[STORIES] * 6),
+    max_waiting=st.integers(1, 12),
+    takes=st.integers(0, 40),
+    timeout=SECONDS,
+)
+def test_a_growing_wait_gives_each_job_once_and_takes_no_more_than_may_wait(
+    backend: str, stories: tuple[Story, ...], max_waiting: int, takes: int, timeout: float
+) -> None:
+    """Left after any number of outcomes: nothing is left behind."""
+
+    async def run() -> None:
+        house = Told(max_looks=MAX_LOOKS, takes_s=0.05)
+        house.stories = stories
+        taken = 0
+
+        async def source() -> AsyncIterator[JobRef]:
+            nonlocal taken
+            for n in range(40):
+                taken = n + 1
+                yield known_job(n)
+
+        jobs = source()
+        seen: list[str] = []
+        async with (
+            aclosing(jobs),
+            AsCompleted(
+                house.waiter,
+                jobs,
+                lambda given: given,  # type: ignore[arg-type,return-value]
+                timeout=timeout,
+                on_update=None,
+                schedule=Schedule(PollPolicy.adaptive(), bulk_look=True),
+                max_waiting=max_waiting,
+            ) as stream,
+        ):
+            while len(seen) < takes:
+                try:
+                    outcome = await stream.__anext__()
+                except StopAsyncIteration:
+                    break
+                seen.append(outcome.request_id)
+                assert taken - len(seen) <= max_waiting
+                assert house.now <= timeout + 1e-6
+            await stream.aclose()
+            await house.clock.sleep(1)
+        assert len(seen) == len(set(seen))
         assert (len(house.scheduler), len(house.tasks), house.busy) == (0, 0, 0)
 
     anyio.run(run, backend=backend, backend_options=BACKENDS[backend]())

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from krixik_async import KrixikError, RequestNotFound, RequestRejected
+from krixik_async import KrixikError, PollPolicy, RequestNotFound, RequestRejected
 from krixik_async._offload import InlineOffload
 from krixik_async._sources import BytesSource
 from krixik_async.server import ServerSettings, _young, create_app
@@ -91,9 +91,10 @@ async def test_a_lagging_record_is_read_late_and_listed_late() -> None:
     """Another record of the same moment does not lag."""
     async with local(None, Lag(seconds=5, on=1)) as world:
         pipeline = world.krixik.create_pipeline(name="books", module_chain=["parser"])
+        began = world.clock.now()
         late = await pipeline.process(local_file_path=TEXT, file_name="f2.txt")
         soon = await pipeline.process(local_file_path=TEXT, file_name="f3.txt")
-        await soon
+        await pipeline.wait_until_complete(soon, poll=PollPolicy.fixed(0.1))
 
         async def seen() -> tuple[bool, list[str]]:
             ids = [late.file_id, soon.file_id]
@@ -106,7 +107,7 @@ async def test_a_lagging_record_is_read_late_and_listed_late() -> None:
             return True, listed
 
         assert await seen() == (False, ["soon"])
-        await world.clock.sleep(4.9)
+        await world.clock.sleep(began + 4.9 - world.clock.now())
         assert await seen() == (False, ["soon"])
         await world.clock.sleep(1.2)
         assert await seen() == (True, ["soon", "late"])

@@ -16,7 +16,7 @@ import pytest
 import rich.console
 
 import krixik_async
-from krixik_async import _errors, _models, _pipeline, _reply
+from krixik_async import _bulk, _errors, _models, _pipeline, _reply
 from krixik_async.server._plan import FaultPlan
 
 ROOT = Path(__file__).parent.parent
@@ -27,8 +27,11 @@ FOR_CHECKERS = {
     "Pipeline": _pipeline.Pipeline,
     **{name: value for name, value in vars(_models).items() if not name.startswith("__")},
     **{name: value for name, value in vars(_errors).items() if inspect.isclass(value)},
+    "BulkStream": _bulk.BulkStream,
     "FaultPlan": FaultPlan,
+    "Files": _bulk.Files,
     "JSON": _reply.JSON,
+    "OnError": _bulk.OnError,
     "Reply": _reply.Reply,
 }
 

@@ -64,6 +64,7 @@ class Subscription:
         self._error: Exception | None = None
         self._throttled_before = scheduler.throttled
         self._timed_out = False
+        self._detached = False
 
     @property
     def timed_out(self) -> bool:
@@ -77,8 +78,9 @@ class Subscription:
         return attrs.evolve(self.tally.statistics(), throttles=throttles)
 
     def add(self, refs: Iterable[JobRef]) -> None:
-        """Wait for these jobs too. Takes time linear in them."""
-        self._scheduler.add(self, refs)
+        """Wait for these jobs too, unless detached. Takes time linear in them."""
+        if not self._detached:
+            self._scheduler.add(self, refs)
 
     def push(self, outcome: JobOutcome) -> None:
         """Take an outcome in; an older one of the same job that was not taken yet is replaced."""
@@ -107,8 +109,8 @@ class Subscription:
     async def take(self, *, until: float) -> list[JobOutcome]:
         """Give what is new, waiting for it until the monotonic time `until`; then an empty list.
 
-        A notice ends the waiting too, and so does `wake`. Raises what `fail` was given. Cancel-safe:
-        nothing is lost.
+        A notice ends the waiting too, and so does `wake`. Raises what `fail` was given.
+        Cancel-safe: nothing is lost.
         """
         with anyio.CancelScope(deadline=until) as scope:
             await self._event.wait()
@@ -123,6 +125,7 @@ class Subscription:
 
     def detach(self) -> None:
         """Stop listening; the jobs go on. Idempotent, never blocks."""
+        self._detached = True
         self._scheduler.detach(self)
 
     def _forget_ended(self) -> None:

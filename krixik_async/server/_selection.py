@@ -1,9 +1,10 @@
 """Which files a query means: pure matching over records, with the warnings that go with it.
 
 Ids, names, directories, file paths and tags are OR-ed, timestamps AND-ed on top, both ends
-included. A name may have a "*" at either end, a directory one at its end, a tag's value may be
-"*"; in a file path the "*" is of the name. Empty lists choose nothing. Ids count as not found if no finished file of the pipeline has
-them; other selectors returned zero results if nothing they match is within the timestamps.
+included. A name may have a "*" at either end, also the one in a file path, a directory one at its
+end, a tag's value may be "*". Empty lists choose nothing. Ids count as not found if no finished
+file of the pipeline has them; other selectors returned zero results if nothing they match is
+within the timestamps.
 """
 
 from __future__ import annotations
