@@ -35,6 +35,7 @@ class Wait:
 
 WAITS = (
     Wait("krixik_async", "default"),
+    Wait("krixik_async, no bulk look", "default", ("--no-bulk-look",)),
     Wait("krixik_async, at most 100 requests/s", "default", ("--rate-limit", "100")),
     Wait("fixed 3 s (krixik 1.1.19, assemblyai)", "fixed 3 s"),
     Wait("exponential, 0.5 s x 1.5 to 30 s", "exponential"),

@@ -119,6 +119,16 @@ async def test_nothing_is_swept_that_everybody_has_left() -> None:
     assert (len(house.lists), len(house.looks), len(house.tasks)) == (1, 0, 0)
 
 
+async def test_no_more_is_looked_for_while_much_is_still_to_be_confirmed() -> None:
+    house = House({f"r{n}": 0.0 for n in range(1000)}, per_s=20.0)
+    subscription = house.subscribe(*jobs(1500), interval=ADAPTIVE, bulk_look=True)
+    await house.clock.sleep(30.0)
+    assert (len(house.lists), len(house.looks) > 590) == (4, True)
+    await house.ended(subscription, 1000)
+    assert len(house.lists) > 10
+    subscription.detach()
+
+
 async def test_looks_besides_the_lists_stay_few_while_nothing_is_known() -> None:
     house = House()
     subscription = house.subscribe(*jobs(200), interval=ADAPTIVE, bulk_look=True)
