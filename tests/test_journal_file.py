@@ -265,6 +265,11 @@ def test_a_folder_is_refused(path: Path) -> None:
         pass
 
 
+def test_a_path_without_a_name_is_refused_as_a_folder_is() -> None:
+    with pytest.raises(JournalError, match=r"journal '\.' cannot be used"), opened(Path()):
+        pass
+
+
 def test_a_path_that_cannot_be_is_refused(path: Path) -> None:
     with pytest.raises(JournalError, match="No such file or directory"), opened(path / "x"):
         pass

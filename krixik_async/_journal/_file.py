@@ -72,7 +72,7 @@ class JournalFile:
 
     def __init__(self, path: Path, owner: Owner, *, busy_s: float = BUSY_S) -> None:
         self._where = f"journal {str(path)!r}"
-        self._wal = path.with_name(f"{path.name}-wal")
+        self._wal = Path(f"{path}-wal")
         self._left_wal = self._wal.exists()
         self._level = "NORMAL"
         with self._explained():
