@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
-from types import TracebackType
 from typing import Self, TypeAlias
 
 import anyio
 
+from krixik_async._closing import Closing
 from krixik_async._errors import AuthenticationError
 from krixik_async._models import JobOutcome, JobRef, WaitStatistics
 from krixik_async._policy import ends_at
@@ -127,7 +127,7 @@ class _Intake:
             self._last_end = max(self._last_end, ends_at(ref, now=now, wall=wall))
 
 
-class AsCompleted:
+class AsCompleted(Closing):
     """Yield each job's outcome once, as they come; at the time-out the rest, as pending.
 
     An async iterator and an async context manager. Leaving it early, by break, error,
@@ -230,17 +230,6 @@ class AsCompleted:
             self._intake.stop()
         if self._subscription is not None:
             self._subscription.detach()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     def __del__(self) -> None:
         self._detach()
