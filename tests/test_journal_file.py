@@ -15,6 +15,7 @@ from krixik_async import JournalDamaged, JournalError, JournalMismatch, KrixikEr
 from krixik_async._journal import Entry, Owner, _file, _rows, account_digest
 from krixik_async._journal._file import Busy, JournalFile, Written
 from krixik_async._journal._rows import Claims
+from krixik_async._journal._schema import set_mark
 
 KEY, URL = "canary-5b1d7c", "https://api.krixik.test"
 
@@ -157,6 +158,30 @@ def test_two_open_it_at_once_and_both_write(path: Path) -> None:
     assert keys(path) == ["a", "b", "c"]
 
 
+def test_one_opens_it_while_another_makes_it_and_folds(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There was no -wal when it looked, and the mark is not repeated yet: still nothing is lost."""
+    make = _file._make
+    others: list[JournalFile] = []
+
+    def meanwhile(here: Path) -> None:
+        monkeypatch.setattr(_file, "_make", make)
+        other = JournalFile(here, OWNER)
+        others.append(other)
+        put(other, "a")
+        with other._transaction():
+            set_mark(other._connection)
+
+    monkeypatch.setattr(_file, "_make", meanwhile)
+    with opened(path) as file:
+        put(file, "b")
+        others[0].close()
+    assert keys(path) == ["a", "b"]
+    with opened(path):
+        pass
+
+
 # --- kills ---------------------------------------------------------------------------------------
 
 
@@ -262,6 +287,11 @@ def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
 def test_a_folder_is_refused(path: Path) -> None:
     path.mkdir()
     with pytest.raises(JournalError, match="cannot be used: unable to open"), opened(path):
+        pass
+
+
+def test_a_path_without_a_name_is_refused_as_a_folder_is() -> None:
+    with pytest.raises(JournalError, match=r"journal '\.' cannot be used"), opened(Path()):
         pass
 
 

@@ -274,7 +274,7 @@ def test_between_requests_a_connection_may_rest(tmp_path: Path) -> None:
 @asynccontextmanager
 async def serving_with(app: Any) -> AsyncIterator[tuple[str, int]]:
     """Serve another app within the virtual loop; give the address."""
-    config = uvicorn.Config(app, lifespan="off", log_config=None, log_level="critical")
+    config = uvicorn.Config(app, lifespan="off", log_config=None, log_level="error")
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(
         lambda: BoundedConnection(config, state, {}), "127.0.0.1", 0

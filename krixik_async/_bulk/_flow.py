@@ -258,12 +258,13 @@ class OneFile:
         if not same:
             error = FileChanged(
                 f"{who} has changed since it was sent (the journal knows its size and its "
-                "SHA-256). To send the new one, give it a key of its own: FileInput(..., key=...)"
+                "SHA-256). To send the new one, give it a key of its own, FileInput(..., key=...), "
+                "or use another journal"
             )
         elif self._entry.arguments != arguments_of(given):
             error = InvalidArgument(
                 f"{who} was sent with other arguments. To send it again with these, give it a key "
-                "of its own: FileInput(..., key=...)"
+                "of its own, FileInput(..., key=...), or use another journal"
             )
         else:
             return

@@ -119,7 +119,9 @@ async def follow(
         tell(printer, outcome)
     if result.pending and token_file is not None:
         result.save_token(token_file)
-        click.echo(f"{len(result.pending)} pending: go on with resume {token_file}", err=True)
+        click.echo(
+            f"{len(result.pending)} pending: go on with krixik-async resume {token_file}", err=True
+        )
     if result.failed or result.vanished or result.errors:
         raise click.exceptions.Exit(JOBS_FAILED)
     if result.pending:

@@ -56,7 +56,10 @@ class Wanted:
         from krixik_async._bulk import FileInput
 
         for given in self.files:
-            for path in _paths(given):
+            paths = _paths(given)
+            if not paths:
+                click.echo(f"{given}: no file in this folder; those below are not read", err=True)
+            for path in paths:
                 yield FileInput(path, file_name=Path(path).name if self.keep_names else None)
 
 
@@ -64,14 +67,16 @@ def _is_many(given: str) -> bool:
     return Path(given).is_dir() or (not Path(given).exists() and any(c in given for c in "*?["))
 
 
-def _paths(given: str) -> Iterator[str]:
+def _paths(given: str) -> list[str]:
     if not _is_many(given):
-        yield given
-        return
+        return [given]
     # A pattern may be of any depth and need not be below the working folder: glob, not Path.glob.
     named = glob.iglob(given, recursive=True)  # noqa: PTH207
-    found = Path(given).iterdir() if Path(given).is_dir() else map(Path, named)
-    yield from sorted(str(path) for path in found if path.is_file() and path.name[:1] != ".")
+    is_folder = Path(given).is_dir()
+    found = Path(given).iterdir() if is_folder else map(Path, named)
+    paths = sorted(str(path) for path in found if path.is_file() and path.name[:1] != ".")
+    # As shells do: a pattern that nothing matches is taken for a name, and fails as that.
+    return paths or ([] if is_folder else [given])
 
 
 @click.command()

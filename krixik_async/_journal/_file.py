@@ -72,8 +72,7 @@ class JournalFile:
 
     def __init__(self, path: Path, owner: Owner, *, busy_s: float = BUSY_S) -> None:
         self._where = f"journal {str(path)!r}"
-        self._wal = path.with_name(f"{path.name}-wal")
-        self._left_wal = self._wal.exists()
+        self._wal = Path(f"{path}-wal")
         self._level = "NORMAL"
         with self._explained():
             _make(path)
@@ -91,7 +90,7 @@ class JournalFile:
         connection = self._connection
         if not is_blank(connection):
             check(connection, owner, self._where)
-            if not self._left_wal and not is_whole(connection):
+            if not is_whole(connection) and self._wal_is_empty():
                 raise damaged(
                     self._where,
                     "its newest steps are in a file of the same name with -wal at its end, which "
@@ -112,6 +111,14 @@ class JournalFile:
                 create(connection, owner)
         check(connection, owner, self._where)
         self._fold()
+
+    def _wal_is_empty(self) -> bool:
+        """Tell whether the -wal held nothing when it was opened.
+
+        Reading makes one of no bytes if there was none. One that another process makes meanwhile
+        is not empty, and not taken away as long as this connection is open.
+        """
+        return not self._wal.exists() or self._wal.stat().st_size == 0
 
     def _fold(self) -> None:
         """Fold the -wal into the file, as far as no other process reads from it."""
