@@ -119,6 +119,17 @@ async def test_lists_keep_to_half_of_a_limited_rate() -> None:
     subscription.detach()
 
 
+@pytest.mark.timeout(20)  # a scheduler that turns on the spot would stop virtual time for ever
+async def test_more_turn_up_than_the_rate_lets_be_confirmed() -> None:
+    """A round is then due and does not begin: the scheduler sleeps until there is room."""
+    ends = {f"r{n}": 15.0 + n / 200.0 for n in range(2000)}
+    house = House(ends, per_s=100.0, takes_s=0.05)
+    subscription = house.subscribe(*jobs(2000), interval=ADAPTIVE, bulk_look=True)
+    outcomes = await house.ended(subscription, 2000)
+    assert {outcome.state for outcome in outcomes} == {"complete"}
+    assert house.now < 60.0
+
+
 async def test_nothing_is_swept_that_everybody_has_left() -> None:
     house = House(per_s=1.0)
     subscription = house.subscribe(*jobs(3000), interval=ADAPTIVE, bulk_look=True)
