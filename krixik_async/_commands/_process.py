@@ -85,7 +85,7 @@ def _paths(given: str) -> list[str]:
 @click.option(
     "--journal",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Keep book in this file: the same command again goes on where it stopped.",
+    help="Write each step down in this file: the same command again goes on where it stopped.",
 )
 @click.option(
     "--out",
