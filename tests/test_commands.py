@@ -544,6 +544,16 @@ def test_what_is_pending_is_told_and_kept(
     assert (tmp_path / "token").read_text(encoding="utf-8") == result.resume_token
 
 
+def test_what_cannot_be_kept_is_an_error(tmp_path: Path) -> None:
+    job = JobRef(request_id=UNKNOWN, pipeline="books")
+
+    async def waiting(_: object) -> WaitResult:
+        return WaitResult([JobOutcome(request_id=UNKNOWN, state="pending", job=job)])
+
+    with pytest.raises(_errors.SaveFailed, match="cannot be written: Is a directory"):
+        asyncio.run(follow(Printer(as_json=False), waiting, 1, tmp_path))
+
+
 def test_a_pipeline_of_vectors_is_searched_by_meaning(filled: Shelf) -> None:
     """The last module says how; this one has no files, so the answer is empty."""
     chain = "meaning=parser,text-embedder,vector-db"

@@ -319,6 +319,17 @@ def test_one_that_is_opened_while_another_folds_is_whole(path: Path) -> None:
     assert keys(path) == ["a", "b"]
 
 
+def test_so_it_is_where_another_program_has_changed_the_mode(path: Path, tmp_path: Path) -> None:
+    """Then SQLite makes no -wal at all when the file is read."""
+    with opened(path) as file:
+        put(file, "a")
+        copy = killed(path, tmp_path / "killed")
+    copy.with_name("run.db-wal").unlink()
+    with closing(sqlite3.connect(copy)) as shell:
+        assert shell.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
+    refused(copy, JournalDamaged, "not beside it")
+
+
 def test_an_empty_wal_is_as_good_as_none(path: Path, tmp_path: Path) -> None:
     """SQLite makes one as soon as it reads, and leaves it behind if it is killed then."""
     with opened(path) as file:

@@ -155,9 +155,6 @@ class JournalFile:
                         one.result = one.operation(self._connection)
                     except KrixikError as refusal:
                         one.error = refusal
-                    except UnicodeEncodeError as error:
-                        # Half of a surrogate pair: JSON can carry it, a database cannot.
-                        one.error = KrixikError(f"{self._where} cannot hold a text: {error}")
         for one in group:
             one.done = True
         # The group is written, whatever becomes of this: one that fails is made up for later.
