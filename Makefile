@@ -35,7 +35,7 @@ test-full: full-setup ## run the tests that need model weights, PyTorch and Tess
 	@exec "$(FULL_VENV)/bin/python" -m pytest tests/full --cov --cov-config=.ci/full-coverage.toml --cov-fail-under=100 $(ARGS)
 
 parity: setup parity-setup ## run the demo's scenario with the official client too, and compare
-	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m pytest tests/parity $(ARGS)
+	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m pytest -n auto --dist loadfile tests/parity $(ARGS)
 
 bench: setup parity-setup ## measure against the official client and others; write docs/benchmarks.md
 	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m benchmarks $(or $(ARGS),--again)

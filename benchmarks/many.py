@@ -1,9 +1,9 @@
 """Many waiting jobs: what 1,000, 10,000 and 100,000 of them cost in memory and CPU time.
 
-Each size has a process of its own, in virtual time. Its jobs are looked at once and then waited
-for; the memory is what more is resident then than before the wait, the jobs' own references (which
-are the caller's) left out. The aim: growth in proportion to the jobs or slower, and at most 0.5 kB
-a job from 10,000 to 100,000.
+Each size has a process of its own, in virtual time. None of its jobs ends; a minute into the wait
+for them the memory is measured, and what of it was there before the wait is left out (as are the
+jobs' own references, which are the caller's). The aim: growth in proportion to the jobs or slower,
+and at most 0.5 kB a job from 10,000 to 100,000.
 """
 
 from __future__ import annotations

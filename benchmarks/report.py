@@ -60,8 +60,8 @@ hands. The policies of others are what their SDKs do by default, driven by this 
 
 _MANY = """## Many waiting jobs
 
-What more is resident while so many jobs are being waited for, and the CPU time until each has been
-looked at once."""
+What more is resident a minute into the wait for so many jobs, none of which ends, and the CPU time
+of that minute (which is virtual: the process runs for no longer than its CPU time)."""
 
 _SUBMITTING = """## Sending 1,000 files of 100 kB
 

@@ -2,7 +2,8 @@
 
 The house, from the ground up; a room uses only the rooms above it in this list:
 
-    _errors _reply _clock _offload _tasks       the ground: values, time, threads, tasks
+    _errors _reply _clock _closing              the ground: values, time, ends,
+    _offload _tasks                             ... threads, tasks
     _models _tree _catalogue _wire              the protocol, without I/O
     _validation _selectors _config _description the rules for what callers pass
     _arguments _paging                          ... and for how they pass and read it

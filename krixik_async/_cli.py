@@ -124,8 +124,6 @@ def serve(
         faults = None if faults_file is None else FaultPlan.from_json(faults_file.read_bytes())
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    except OSError as error:
-        raise click.UsageError(f"{faults_file} cannot be read: {error.strerror}") from error
     try:
         serve_until_stopped(settings, host=host, port=port, ready=_announce, faults=faults)
     except CannotServe as error:

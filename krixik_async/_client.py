@@ -7,13 +7,13 @@ import os
 import random
 import warnings
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
 from krixik_async import _wire
 from krixik_async._account import Account
 from krixik_async._arguments import names_checked
 from krixik_async._clock import Clock
+from krixik_async._closing import Closing
 from krixik_async._config import Config, Options, Settings, read_credentials
 from krixik_async._durations import Durations
 from krixik_async._errors import (
@@ -45,7 +45,7 @@ LOCAL_URL = "http://krixik.local"
 
 
 @names_checked
-class Krixik(Account):
+class Krixik(Account, Closing):
     """Be one account's connection to Krixik: an async context manager that makes pipelines.
 
     `api_key` and `api_url` are required; see `from_env` and `local` for the other two ways in.
@@ -179,17 +179,6 @@ class Krixik(Account):
         )
 
     # --- life --------------------------------------------------------------------------------
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """End what is under way and close the connections, within 5 s. Idempotent.

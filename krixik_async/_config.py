@@ -164,7 +164,8 @@ def _first(
             return candidate
     raise InvalidArgument(
         f"{argument} was not given and none of {', '.join(names)} is set in the environment or "
-        f"in .env: pass {argument}=..., set {names[0]}, or try Krixik.local(), which needs none"
+        f"in .env: pass {argument}=..., set {names[0]}, or try Krixik.local() (on the "
+        "command line --local DIR), which needs none"
     )
 
 

@@ -186,7 +186,7 @@ def as_completed(
     elif most is None or not isinstance(jobs, Iterable):
         source, read = [read(job) for job in as_list(jobs)], _as_it_is
     else:
-        source = jobs if not isinstance(jobs, str | Job) else [jobs]
+        source = [jobs] if isinstance(jobs, str) else jobs
     return AsCompleted(
         session.waiter,
         source,

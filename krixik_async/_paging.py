@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
 import attrs
 
+from krixik_async._closing import Closing
 from krixik_async._errors import UnexpectedReply
 from krixik_async._models import Answer, FileRecord, ListResult
 from krixik_async._reply import JSON, Reply
@@ -137,7 +137,7 @@ class SearchPages(Generic[T]):
         return found
 
 
-class Pager(AsyncIterator[T]):
+class Pager(Closing, AsyncIterator[T]):
     """Iterate over all items, however many, asking for a page when the last one is used up.
 
     An async iterator and an async context manager. `warnings` and `reply` are those of the page
@@ -169,14 +169,3 @@ class Pager(AsyncIterator[T]):
         """End the iteration: nothing more is asked for. Idempotent."""
         self._ended = True
         self._ready.clear()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()

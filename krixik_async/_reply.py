@@ -27,9 +27,15 @@ class Reply:
         return request_id if isinstance(request_id, str) else None
 
     def json(self) -> JSON:
-        """Parse the body. Raises ValueError if it is not JSON in UTF-8."""
+        """Parse the body. Raises ValueError if it is not JSON in UTF-8.
+
+        Nor may it hold half of a surrogate pair, which JSON can say and no text can hold: no
+        form, file name or journal could be made of it.
+        """
         try:
             parsed: JSON = json.loads(self.body.removeprefix(codecs.BOM_UTF8).decode())
+            if rb"\ud" in self.body.lower():
+                json.dumps(parsed, ensure_ascii=False).encode()
         except RecursionError as error:
             raise ValueError("JSON nested too deeply") from error
         return parsed

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator
-from types import TracebackType
+from contextlib import suppress
 from typing import Self, TypeAlias
 
 import anyio
 
+from krixik_async._closing import Closing
 from krixik_async._errors import AuthenticationError
 from krixik_async._models import JobOutcome, JobRef, WaitStatistics
 from krixik_async._policy import ends_at
@@ -127,7 +128,7 @@ class _Intake:
             self._last_end = max(self._last_end, ends_at(ref, now=now, wall=wall))
 
 
-class AsCompleted:
+class AsCompleted(Closing):
     """Yield each job's outcome once, as they come; at the time-out the rest, as pending.
 
     An async iterator and an async context manager. Leaving it early, by break, error,
@@ -175,9 +176,8 @@ class AsCompleted:
                 if outcome.ended:
                     self._ready.append(outcome)
                 await tell(self._on_update, outcome)
-            if self._ready:
-                if self._intake is not None:
-                    self._intake.handed_over()
+            if self._ready and self._intake is not None:
+                self._intake.handed_over()
                 return self._ready.popleft()
             if self._closed:
                 raise StopAsyncIteration
@@ -227,21 +227,12 @@ class AsCompleted:
 
     def _detach(self) -> None:
         self._closed = True
-        if self._intake is not None:
-            self._intake.stop()
         if self._subscription is not None:
             self._subscription.detach()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
+        if self._intake is not None:
+            self._intake.stop()
 
     def __del__(self) -> None:
-        self._detach()
+        # Without a running loop there is nothing left to stop.
+        with suppress(RuntimeError):
+            self._detach()

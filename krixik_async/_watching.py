@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
 import attrs
 
+from krixik_async._closing import Closing
 from krixik_async._errors import AuthenticationError, KrixikError
 from krixik_async._models import JobOutcome, JobRef, WaitStatistics
 from krixik_async._polling import Key, Notice, Subscription, key_of
@@ -61,7 +61,7 @@ class WatchTimedOut:
 WatchEvent: TypeAlias = ModuleDone | JobEnded | LookFailed | PaceChanged | WatchTimedOut
 
 
-class Watch:
+class Watch(Closing):
     """Yield what happens to jobs: modules done, ends, failed looks, changes of pace.
 
     An async iterator and an async context manager; it is over when each job has ended, or with a
@@ -155,17 +155,6 @@ class Watch:
         self._closed = True
         if self._subscription is not None:
             self._subscription.detach()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     def __del__(self) -> None:
         self._detach()

@@ -30,6 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "_version": set(),
     "_reply": set(),
     "_clock": set(),
+    "_closing": set(),
     "_offload": set(),
     "_tasks": set(),
     "_errors": {"_models", "_reply"},  # _models for typing only
@@ -47,7 +48,7 @@ ROOMS: dict[str, set[str]] = {
     "_conversion": {"_errors", "_offload", "_sources"},
     "_sources": {"_errors", "_offload"},
     "_description": {"_catalogue", "_errors", "_reply"},
-    "_paging": {"_errors", "_models", "_reply", "_selectors"},
+    "_paging": {"_closing", "_errors", "_models", "_reply", "_selectors"},
     # exchanges and schedules, without I/O
     "_submit": {"_errors", "_models", "_reply", "_wire"},
     "_law": set(),
@@ -68,9 +69,9 @@ ROOMS: dict[str, set[str]] = {
         "_validation",
     },
     "_streaming": {
-        "_errors", "_models", "_policy", "_polling", "_results", "_tasks", "_waiting",
+        "_closing", "_errors", "_models", "_policy", "_polling", "_results", "_tasks", "_waiting",
     },
-    "_watching": {"_errors", "_models", "_polling", "_results", "_waiting"},
+    "_watching": {"_closing", "_errors", "_models", "_polling", "_results", "_waiting"},
     "_progress": {"_errors", "_models", "_validation"},
     # the only room that talks HTTP
     "_transport": {
@@ -90,8 +91,8 @@ ROOMS: dict[str, set[str]] = {
     # many files, each step written down
     "_journal": {"_clock", "_errors", "_offload"},
     "_bulk": {
-        "_catalogue", "_errors", "_fetching", "_journal", "_models", "_offload", "_results",
-        "_sending", "_session", "_submit", "_tasks", "_validation", "_waiting", "_wire",
+        "_catalogue", "_closing", "_errors", "_fetching", "_journal", "_models", "_offload",
+        "_results", "_sending", "_session", "_submit", "_tasks", "_validation", "_waiting", "_wire",
     },
     # what callers hold
     "_job": {
@@ -121,9 +122,10 @@ ROOMS: dict[str, set[str]] = {
     },
     "_resetting": {"_errors", "_models", "_pipeline", "_selectors"},
     "_client": {
-        "_account", "_arguments", "_clock", "_config", "_durations", "_errors", "_job", "_models",
-        "_offload", "_pipeline", "_progress", "_resetting", "_results", "_session", "_streaming",
-        "_tasks", "_transport", "_validation", "_waiting", "_watching", "_wire", "server",
+        "_account", "_arguments", "_clock", "_closing", "_config", "_durations", "_errors", "_job",
+        "_models", "_offload", "_pipeline", "_progress", "_resetting", "_results", "_session",
+        "_streaming", "_tasks", "_transport", "_validation", "_waiting", "_watching", "_wire",
+        "server",
     },
     "": {
         "_bulk", "_client", "_durations", "_errors", "_explaining", "_job", "_models", "_paging",

@@ -88,6 +88,21 @@ def test_wrong_usage_is_status_2_and_says_what_is_wrong(
     assert words in " ".join(result.stderr.split())
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [('{"faults": [{"kind": "lag", "seconds": -1}]}', "seconds is -1"), (None, "does not exist")],
+)
+def test_a_fault_plan_that_is_none_is_wrong_usage(
+    text: str | None, words: str, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.json"
+    if text is not None:
+        plan.write_text(text)
+    options = ["--port=0", "--data-dir", str(tmp_path / "data"), "--faults", str(plan)]
+    result = CliRunner().invoke(cli, ["serve", *options])
+    assert (result.exit_code, words in result.stderr) == (2, True)
+
+
 def test_what_cannot_be_done_is_status_1_and_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = CliRunner().invoke(cli, ["serve", "--port=0", "--data-dir", str(tmp_path / "file")])

@@ -27,8 +27,9 @@ from krixik_async import (
     _errors,
 )
 from krixik_async._cli import cli
+from krixik_async._commands._connecting import Connection, connected
 from krixik_async._commands._failing import EXIT_STATUS, INTERRUPTED, exit_status, failing
-from krixik_async._commands._files import _hit_line
+from krixik_async._commands._files import _hit_line, _warning_line
 from krixik_async._commands._jobs import follow
 from krixik_async._commands._printing import Printer, columns
 from krixik_async._commands._process import Wanted
@@ -110,7 +111,7 @@ def test_wait_that_ends_too_early_says_how_to_go_on(filled: Shelf, tmp_path: Pat
         "wait", "-p", PIPELINE, "--timeout", "0.3", "--save-token", str(token), UNKNOWN
     )
     assert (done.exit_code, done.stdout.split("  ")[:2]) == (6, [UNKNOWN, "pending"])
-    assert done.stderr == f"1 pending: go on with resume {token}\n"
+    assert done.stderr == f"1 pending: go on with krixik-async resume {token}\n"
     again = filled.run("resume", str(token), "--timeout", "0.2")
     assert (again.exit_code, again.stdout.split("  ")[:2]) == (6, [UNKNOWN, "pending"])
 
@@ -174,8 +175,13 @@ def test_warnings_go_to_stderr(filled: Shelf) -> None:
     done = filled.run("list", "-p", PIPELINE, "--file-id", UNKNOWN)
     assert (done.stdout, done.stderr) == (
         "",
-        f"Warning: {{'WARNING: the following file_ids were not found': ['{UNKNOWN}']}}\n",
+        f"Warning: the following file_ids were not found: {UNKNOWN}\n",
     )
+
+
+def test_a_warning_of_another_form_is_told_as_it_is() -> None:
+    assert _warning_line({"WARNING: a": ["1", "2"], "b": []}) == "a: 1, 2; b: "
+    assert [_warning_line(warning) for warning in ("late", {"a": 1})] == ["late", "{'a': 1}"]
 
 
 def test_a_tag_without_value_is_a_wrong_argument(filled: Shelf) -> None:
@@ -305,6 +311,26 @@ def test_an_interrupt_says_that_jobs_go_on(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err == "Interrupted. Jobs that were sent go on.\n"
 
 
+@pytest.mark.parametrize("journal", [None, "run.db"])
+def test_an_interrupt_says_if_the_same_command_goes_on(journal: str | None) -> None:
+    async def interrupted(connection: Connection, **given: object) -> None:
+        raise KeyboardInterrupt
+
+    command = click.command()(click.option("--journal")(connected(interrupted)))
+    done = CliRunner().invoke(command, [] if journal is None else ["--journal", journal])
+    so_does = "" if journal is None else ", and so does the same command with the same journal"
+    assert (done.exit_code, done.stderr) == (
+        130,
+        f"Interrupted. Jobs that were sent go on{so_does}.\n",
+    )
+
+
+def test_without_a_pipeline_it_says_where_one_may_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KRIXIK_PIPELINE", raising=False)
+    done = CliRunner().invoke(cli, ["list"])
+    assert (done.exit_code, "KRIXIK_PIPELINE" in done.stderr) == (2, True)
+
+
 def test_columns_line_up_and_nothing_makes_no_line() -> None:
     assert columns([("a", "bb"), ("ccc", "d")]) == ["a    bb", "ccc  d"]
     assert columns([]) == []
@@ -420,6 +446,21 @@ def test_process_goes_on_after_a_bad_file_and_says_so(folder: Path, tmp_path: Pa
     )
     states = dict(line.split("  ")[:2] for line in done.stdout.splitlines())
     assert (done.exit_code, states) == (2, {files[0]: "error", files[1]: "complete"})
+
+
+def test_a_pattern_that_nothing_matches_is_no_success(folder: Path, tmp_path: Path) -> None:
+    """It fails as a name does that is not there; a folder may be empty, and that is said."""
+    options = ["--local", str(tmp_path / "data"), "-p", PIPELINE]
+    pattern, empty = str(folder / "*.pdf"), tmp_path / "empty"
+    empty.mkdir()
+    done = CliRunner().invoke(cli, ["process", *options, pattern])
+    assert (done.exit_code, done.stdout.split("  ")[:2]) == (2, [pattern, "error"])
+    nothing = CliRunner().invoke(cli, ["process", *options, str(empty)])
+    assert (nothing.exit_code, nothing.stdout, nothing.stderr) == (
+        0,
+        "",
+        f"{empty}: no file in this folder; those below are not read\n",
+    )
 
 
 def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(folder: Path, tmp_path: Path) -> None:

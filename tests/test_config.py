@@ -249,8 +249,8 @@ def test_what_is_found_nowhere_is_named_with_its_variables(
         read_credentials(key, url, environ={}, dotenv_path=tmp_path / "none")
     assert str(caught.value) == (
         f"{missing} was not given and none of {other}, {other.replace('KRIXIK', 'MY')} is set in "
-        f"the environment or in .env: pass {missing}=..., set {other}, or try Krixik.local(), "
-        "which needs none"
+        f"the environment or in .env: pass {missing}=..., set {other}, or try Krixik.local() "
+        "(on the command line --local DIR), which needs none"
     )
 
 

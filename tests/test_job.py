@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import pickle
 import warnings
 from collections.abc import AsyncIterator
@@ -11,20 +12,26 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 import tenacity
+from rich.console import Console
 
 from krixik_async import (
     AuthenticationError,
     ClientClosed,
+    Durations,
     InvalidArgument,
     InvalidArgumentType,
     Job,
+    JobEnded,
     JobOutcome,
     JobRef,
     JobsFailed,
     KrixikError,
+    ModuleDone,
     ProcessFailed,
+    ProgressDisplay,
     RequestVanished,
     UnexpectedReply,
     WaitTimeout,
@@ -333,3 +340,67 @@ async def test_failures_raise_only_where_that_was_asked_for(w: World, job: Job) 
     with pytest.raises(JobsFailed, match=f"1 of 2 jobs did not complete: {failed.request_id}") as c:
         await w.client.wait_until_complete([job, failed], raise_on_failure=True)
     assert (states(c.value.outcomes), type(c.value.__cause__)) == (["failed"], ProcessFailed)
+
+
+# --- streams over what is still coming in, and over every step ---------------------------------
+
+
+async def test_jobs_can_be_waited_on_while_they_are_sent(w: World) -> None:
+    pipeline = w.books()
+
+    async def sending() -> AsyncIterator[Job]:
+        for n in range(4):
+            yield await pipeline.process(local_file_path=TEXT, file_name=f"{n}.txt")
+
+    for stream in (pipeline.as_completed(sending(), max_waiting=2), w.client.as_completed([])):
+        seen = states([outcome async for outcome in stream])
+        assert seen in (["complete"] * 4, [])
+    assert w.sent.count(STATUS) > 0
+
+
+@pytest.mark.parametrize("kind", ["one id", "ids"])
+async def test_a_bound_holds_for_jobs_that_are_all_there_too(w: World, job: Job, kind: str) -> None:
+    jobs = job.request_id if kind == "one id" else [job.request_id, job, job.ref]
+    stream = w.books().as_completed(jobs, max_waiting=1)
+    assert states([outcome async for outcome in stream]) == ["complete"]
+
+
+async def test_an_id_that_is_none_is_refused_when_it_comes(w: World) -> None:
+    async def jobs() -> AsyncIterator[str]:
+        yield "no uuid"
+
+    with pytest.raises(InvalidArgument, match="request_id"):
+        await w.books().as_completed(jobs()).__anext__()
+
+
+@pytest.mark.parametrize("by", ["pipeline", "client"])
+async def test_every_step_can_be_watched(w: World, job: Job, by: str) -> None:
+    source = w.books() if by == "pipeline" else w.client
+    async with source.watch(job, timeout=60.0) as events:
+        seen = [event async for event in events]
+    assert seen[0] == ModuleDone(attrs.evolve(job.ref), "module_1")
+    assert isinstance(seen[1], JobEnded)
+    assert (seen[1].outcome.state, len(seen)) == ("complete", 2)
+    assert events.statistics.jobs == 1
+
+
+@pytest.mark.parametrize("by", ["pipeline", "client", "resume"])
+async def test_a_wait_can_be_drawn(w: World, job: Job, by: str) -> None:
+    text = io.StringIO()
+    display = ProgressDisplay(console=Console(file=text, width=80), force=True)
+    if by == "pipeline":
+        await w.books().wait_until_complete(job, progress=display)
+    elif by == "client":
+        await w.client.wait_until_complete(job, progress=display)
+    else:
+        token = (await w.books().wait_until_complete(job, timeout=0)).resume_token
+        await w.client.resume(token, progress=display)
+    assert "1/1" in text.getvalue()
+
+
+async def test_what_was_learned_can_be_kept_and_given_to_another_client(w: World, job: Job) -> None:
+    await job
+    assert len(w.client.durations) == 1
+    known = Durations.from_json(w.client.durations.to_json())
+    other = w.another(durations=known)
+    assert other.durations is known

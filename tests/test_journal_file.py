@@ -194,6 +194,30 @@ def test_two_open_it_at_once_and_both_write(path: Path) -> None:
     assert keys(path) == ["a", "b", "c"]
 
 
+def test_one_opens_it_while_another_makes_it_and_folds(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There was no -wal when it looked, and the mark is not repeated yet: still nothing is lost."""
+    make = _file._make
+    others: list[JournalFile] = []
+
+    def meanwhile(here: Path) -> None:
+        monkeypatch.setattr(_file, "_make", make)
+        other = JournalFile(here, OWNER)
+        others.append(other)
+        put(other, "a")
+        with other._transaction():
+            set_mark(other._connection)
+
+    monkeypatch.setattr(_file, "_make", meanwhile)
+    with opened(path) as file:
+        put(file, "b")
+        others[0].close()
+    assert keys(path) == ["a", "b"]
+    with opened(path):
+        pass
+
+
 # --- kills ---------------------------------------------------------------------------------------
 
 
@@ -300,25 +324,6 @@ def test_a_fold_that_was_cut_short_does_not_make_a_journal_that_is_whole_look_to
     assert keys(path) == ["a", "b"]
 
 
-def test_one_that_is_opened_while_another_folds_is_whole(path: Path) -> None:
-    """Its newest steps are in a -wal that was not there a moment ago."""
-    with opened(path) as file:
-        put(file, "a")
-
-    def open_another() -> None:
-        with opened(path) as other:
-            put(other, "b")
-
-    with opened(path) as file:
-        file._connection = Interrupted(file._connection, open_another)  # type: ignore[assignment]
-        exists = Path.exists
-        with pytest.MonkeyPatch.context() as patch:
-            # The other looked for the -wal before this one had made it.
-            patch.setattr(Path, "exists", lambda p: not p.name.endswith("-wal") and exists(p))
-            file._fold()
-    assert keys(path) == ["a", "b"]
-
-
 def test_so_it_is_where_another_program_has_changed_the_mode(path: Path, tmp_path: Path) -> None:
     """Then SQLite makes no -wal at all when the file is read."""
     with opened(path) as file:
@@ -405,6 +410,11 @@ def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
 def test_a_folder_is_refused(path: Path) -> None:
     path.mkdir()
     with pytest.raises(JournalError, match="cannot be used: unable to open"), opened(path):
+        pass
+
+
+def test_a_path_without_a_name_is_refused_as_a_folder_is() -> None:
+    with pytest.raises(JournalError, match=r"journal '\.' cannot be used"), opened(Path()):
         pass
 
 

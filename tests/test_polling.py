@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 import tenacity
 
+from krixik_async._durations import Durations
 from krixik_async._errors import (
     AuthenticationError,
     ClientClosed,
@@ -15,7 +17,8 @@ from krixik_async._errors import (
     RequestNotFound,
     ServerError,
 )
-from krixik_async._models import JobRef
+from krixik_async._models import JobRef, ProcessStatus
+from krixik_async._poll_policy import PollPolicy
 from tests.polled_service import EPOCH, House, ref
 
 pytestmark = pytest.mark.anyio
@@ -190,6 +193,21 @@ async def test_rejected_credentials_end_every_wait() -> None:
     assert len(house.scheduler) == 0
 
 
+async def test_a_look_that_comes_back_after_the_end_of_all_waits_is_nobodys() -> None:
+    house = House({"r1": 0.0}, answer=lambda i, _: AuthenticationError("no") if i == "r2" else None)
+    first = house.subscribe(ref(2))
+    house.takes_s = 1.0
+    await house.clock.sleep(0.5)
+    second = house.subscribe(ref(1))
+    with pytest.raises(AuthenticationError):
+        await house.ended(first)
+    with pytest.raises(AuthenticationError):
+        await house.take(second)
+    await house.clock.sleep(2.0)
+    assert [i for i, _ in house.looks] == ["r2", "r1"]
+    assert (len(house.scheduler), len(house.tasks)) == (0, 0)
+
+
 def broken(_state: Any) -> float:
     raise ZeroDivisionError("the caller's schedule")
 
@@ -214,6 +232,43 @@ async def test_a_bug_in_the_check_ends_the_wait_and_does_not_hang_it() -> None:
     house = House(answer=check)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         await house.ended(house.subscribe(ref()))
+    assert len(house.scheduler) == 0
+
+
+async def test_a_bug_in_what_gives_openings_ends_the_waits_and_does_not_hang_them() -> None:
+    @attrs.define
+    class Shut(House):
+        async def opening(self) -> House:
+            raise ZeroDivisionError("a bug")
+
+    house = Shut()
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        await house.take(house.subscribe(ref()))
+    assert len(house.scheduler) == 0
+
+
+async def test_a_bug_in_the_planning_ends_the_waits_and_does_not_hang_them() -> None:
+    class Broken(Durations):
+        asked = 0
+
+        def law(self, *_: Any, **__: Any) -> None:
+            self.asked += 1
+            if self.asked > 1:
+                raise ZeroDivisionError("a bug")
+
+    house = House(durations=Broken())
+    jobs = [ref(n) for n in range(60)]
+    subscription = house.subscribe(*jobs, interval=PollPolicy.adaptive(), bulk_look=True)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        await house.take(subscription)
+    assert len(house.scheduler) == 0
+
+
+async def test_waiting_for_more_after_leaving_is_no_wait() -> None:
+    house = House()
+    subscription = house.subscribe(ref(1))
+    subscription.detach()
+    subscription.add([ref(2)])
     assert len(house.scheduler) == 0
 
 
@@ -409,6 +464,19 @@ async def test_detached_jobs_do_not_pile_up() -> None:
         leaving.detach()
     assert len(house.scheduler._planner._agenda) < 1100
     staying.detach()
+
+
+async def test_last_answers_that_are_all_different_do_not_pile_up() -> None:
+    class Talking(House):
+        def status_of(self, job: JobRef) -> ProcessStatus:
+            return attrs.evolve(super().status_of(job), message=f"{job.request_id} at {self.now}")
+
+    house = Talking()
+    subscription = house.subscribe(*[ref(n) for n in range(300)])
+    await house.clock.sleep(10.0)
+    assert len(house.looks) >= 3000
+    assert len(house.scheduler._answers._statuses) <= 1024
+    subscription.detach()
 
 
 async def test_a_hundred_different_last_answers_do_not_cross() -> None:

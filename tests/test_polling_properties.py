@@ -233,9 +233,7 @@ def test_every_wait_gives_each_job_one_true_outcome_in_time(
 @given(
     stories=st.tuples(*[STORIES] * 6),
     waits=st.lists(CROWDS, min_size=1, max_size=3),
-    list_trouble=st.tuples(
-        SECONDS, st.floats(0, 20), st.sampled_from(["network", "proxy", "lag"])
-    ),
+    list_trouble=st.tuples(SECONDS, st.floats(0, 20), st.sampled_from(["network", "proxy", "lag"])),
     bulk_look=st.booleans(),
 )
 def test_with_bulk_looks_too_each_job_has_one_true_outcome_in_time(

@@ -69,6 +69,15 @@ async def test_two_thousand_jobs_cost_little_more_than_a_request_each() -> None:
     assert sum(delays) / len(delays) <= statistics.delay_bound_mean_s
 
 
+async def test_a_crowd_that_ends_in_order_teaches_its_durations_and_not_its_slowest() -> None:
+    house = House(lognormal(3000), takes_s=0.01)
+    await house.ended(house.subscribe(*jobs(3000), interval=ADAPTIVE, bulk_look=True), 3000)
+    law = house.durations.law("p", failures=False)
+    assert law is not None
+    assert 60 <= law.known <= 150
+    assert 15.0 < law.quantile(0.5) < 27.0
+
+
 async def test_below_fifty_jobs_and_where_it_is_off_each_is_asked_for() -> None:
     few, off = House(lognormal(49)), House(lognormal(60), bulk_look=False)
     for house, count in ((few, 49), (off, 60)):
@@ -110,6 +119,17 @@ async def test_lists_keep_to_half_of_a_limited_rate() -> None:
     subscription.detach()
 
 
+@pytest.mark.timeout(20)  # a scheduler that turns on the spot would stop virtual time for ever
+async def test_more_turn_up_than_the_rate_lets_be_confirmed() -> None:
+    """A round is then due and does not begin: the scheduler sleeps until there is room."""
+    ends = {f"r{n}": 15.0 + n / 200.0 for n in range(2000)}
+    house = House(ends, per_s=100.0, takes_s=0.05)
+    subscription = house.subscribe(*jobs(2000), interval=ADAPTIVE, bulk_look=True)
+    outcomes = await house.ended(subscription, 2000)
+    assert {outcome.state for outcome in outcomes} == {"complete"}
+    assert house.now < 60.0
+
+
 async def test_nothing_is_swept_that_everybody_has_left() -> None:
     house = House(per_s=1.0)
     subscription = house.subscribe(*jobs(3000), interval=ADAPTIVE, bulk_look=True)
@@ -117,6 +137,26 @@ async def test_nothing_is_swept_that_everybody_has_left() -> None:
     subscription.detach()
     await house.clock.sleep(20.0)
     assert (len(house.lists), len(house.looks), len(house.tasks)) == (1, 0, 0)
+
+
+async def test_no_more_is_looked_for_while_much_is_still_to_be_confirmed() -> None:
+    house = House({f"r{n}": 0.0 for n in range(1000)}, per_s=20.0)
+    subscription = house.subscribe(*jobs(1500), interval=ADAPTIVE, bulk_look=True)
+    await house.clock.sleep(30.0)
+    assert (len(house.lists), len(house.looks) > 590) == (2, True)
+    await house.ended(subscription, 1000)
+    await house.clock.sleep(20.0)
+    assert len(house.lists) > 10
+    subscription.detach()
+
+
+async def test_looks_besides_the_lists_stay_few_while_nothing_is_known() -> None:
+    house = House()
+    subscription = house.subscribe(*jobs(200), interval=ADAPTIVE, bulk_look=True)
+    await house.clock.sleep(400.0)
+    assert len(house.lists) > 40
+    assert 10 < len(house.looks) <= 5 + 0.1 * 400 + 0.02 * (len(house.lists) + len(house.looks))
+    subscription.detach()
 
 
 # --- what it cannot see ----------------------------------------------------------------------
@@ -216,7 +256,9 @@ async def test_complete_files_that_their_owner_deletes_are_no_contradiction() ->
         {f"r{n}": 5.0 for n in range(20)},
         answer=lambda i, now: RequestNotFound("gone") if int(i[1:]) < 20 and now > 8.0 else None,
     )
-    subscription = house.subscribe(*jobs(80), interval=ADAPTIVE, bulk_look=True)
+    # More than one list: both miss the same file.
+    house.takes_s = 0.05
+    subscription = house.subscribe(*jobs(600), interval=ADAPTIVE, bulk_look=True)
     await house.ended(subscription, 20)
     await house.clock.sleep(4.0)
     house.hidden.update(f"f{n}" for n in range(20))
@@ -273,12 +315,28 @@ async def test_rejected_credentials_of_a_list_end_every_wait() -> None:
     assert len(house.scheduler) == 0
 
 
+async def test_rejected_credentials_of_a_canary_end_every_wait() -> None:
+    house = House(
+        {f"r{n}": 5.0 for n in range(20)},
+        answer=lambda _, now: AuthenticationError("no") if now > 8.0 else None,
+    )
+    subscription = house.subscribe(*jobs(80), interval=ADAPTIVE, bulk_look=True)
+    await house.ended(subscription, 20)
+    await house.clock.sleep(4.0)
+    house.hidden.update(f"f{n}" for n in range(20))
+    with pytest.raises(AuthenticationError):
+        await house.take(subscription)
+
+
 async def test_a_bug_in_a_list_ends_the_waits_and_does_not_hang_them() -> None:
     def bug(_now: float) -> None:
         raise ZeroDivisionError("a bug")
 
-    house = House(list_answer=bug)
+    house = House(list_answer=bug, takes_s=1.0)
     subscription = house.subscribe(*jobs(60), interval=ADAPTIVE, bulk_look=True)
+    leaving = house.subscribe(*jobs(5, first=60), interval=ADAPTIVE, bulk_look=True)
+    await house.clock.sleep(0.5)
+    leaving.detach()
     with pytest.raises(ZeroDivisionError):
         await house.take(subscription)
 
@@ -373,9 +431,9 @@ def test_the_purse_pays_for_few_looks_and_for_more_where_they_find_something() -
     assert [sweep.pay(0.0) for _ in range(2)] == [True, False]
     sweep.found()
     assert [sweep.pay(0.0) for _ in range(4)] == [True] * 3 + [False]
-    assert (sweep.pay(4.9), sweep.pay(5.1)) == (False, True)
+    assert (sweep.pay(9.9), sweep.pay(10.1)) == (False, True)
     sweep.give_back()
-    assert sweep.pay(5.1)
+    assert sweep.pay(10.1)
 
 
 def test_a_long_overdue_job_needs_no_purse() -> None:

@@ -50,6 +50,8 @@ def test_any_bytes_are_json_or_a_value_error(body: bytes) -> None:
         '{"a": 1}'.encode("utf-16"),
         '{"a": 1}'.encode("utf-32-le"),
         b"[" * 200_000,
+        rb'{"request_id": "\ud800"}',  # half of a surrogate pair
+        rb'[{"\uDFFF": 1}]',
         b"9" * 5000,  # more digits than Python turns into a number
     ],
 )
@@ -58,6 +60,10 @@ def test_what_is_not_json_in_utf_8_is_a_value_error_and_no_object(body: bytes) -
     with pytest.raises(ValueError):
         reply.json()
     assert reply.json_object() is None
+
+
+def test_a_whole_surrogate_pair_is_a_character() -> None:
+    assert Reply(200, body=rb'["\ud83d\ude00"]').json() == ["\U0001f600"]
 
 
 def test_a_byte_order_mark_in_front_does_not_hurt() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
@@ -146,6 +148,25 @@ async def test_a_record_that_ends_early_is_gone_to_the_moment() -> None:
         assert not await pipeline.list(file_ids=[job.file_id])
         result = await pipeline.wait_until_complete([job])
         assert [outcome.state for outcome in result.vanished] == ["deleted"]
+
+
+async def test_early_ends_that_are_due_at_once_end_once_each() -> None:
+    """Also where two calls come while the first of them still removes."""
+    clock, forgotten = HandClock(), list[str]()
+
+    async def forget(file_id: str) -> None:
+        await anyio.sleep(1)
+        forgotten.append(file_id)
+
+    young = _young.YoungRecords(clock, forget)
+    for name in ("a", "b"):
+        told = json.dumps({"file_id": name, "request_id": name}).encode()
+        young.seen("process", _young.Given.whole(200, told), (ExpireEarly(seconds=1),))
+    clock.advance(1)
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(young.end_due)
+    assert forgotten == ["a", "b"]
 
 
 async def test_a_refused_ticket_begins_no_record() -> None:

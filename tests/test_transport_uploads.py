@@ -254,7 +254,7 @@ async def test_a_confirmation_before_the_file_is_through_is_not_believed() -> No
 
 async def test_a_ticket_with_a_broken_url_is_an_unexpected_reply() -> None:
     async with transport_to("http://127.0.0.1:1") as world:
-        for url in ("ftp://host", "no url", "http://h:port", "http:"):
+        for url in ("ftp://host", "no url", "http://h:port", "http:", "\ud800"):
             with pytest.raises(UnexpectedReply, match="no http"):
                 await world.transport.upload(ticket_for(url), BytesSource(b""), file_name="a")
 

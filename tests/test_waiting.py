@@ -23,6 +23,7 @@ from krixik_async._waiting import (
     OnUpdate,
     ReturnWhen,
     Schedule,
+    check_max_waiting,
     check_on_update,
     check_poll,
     check_return_when,
@@ -291,6 +292,16 @@ def test_good_arguments_come_back() -> None:
 def test_a_schedule_that_is_none_is_refused(poll: object) -> None:
     with pytest.raises(InvalidArgumentType, match=r"tenacity\.wait_fixed\(3\)"):
         check_poll(poll)
+
+
+@pytest.mark.parametrize(
+    ("max_waiting", "kind"),
+    [(0, InvalidArgument), (True, InvalidArgumentType), (2.5, InvalidArgumentType)],
+)
+def test_a_bound_on_the_waiting_is_a_whole_number(max_waiting: object, kind: type) -> None:
+    assert (check_max_waiting(None), check_max_waiting(7)) == (None, 7)
+    with pytest.raises(kind, match=r"max_waiting is .* but must be"):
+        check_max_waiting(max_waiting)
 
 
 def test_an_unknown_return_when_is_refused() -> None:

@@ -165,11 +165,11 @@ def without(key: str, body: dict[str, Any]) -> dict[str, Any]:
         # JSON can say half of a surrogate pair; no form can be made of it.
         (
             {**TICKET, "presigned_post_url_results": {**FORM, "fields": {"key": "\ud800"}}},
-            "its upload form is no text",
+            "the body is not a JSON object",
         ),
         (
             {**TICKET, "presigned_post_url_results": {**FORM, "fields": {"\udfff": CANARY}}},
-            "its upload form is no text",
+            "the body is not a JSON object",
         ),
         ([TICKET], "the body is not a JSON object"),
         (b'"' + CANARY.encode(), "the body is not a JSON object"),

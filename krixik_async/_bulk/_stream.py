@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
 from krixik_async import _fetching
@@ -13,6 +12,7 @@ from krixik_async._bulk._flow import Work
 from krixik_async._bulk._inputs import FileInput, Files, check_files
 from krixik_async._bulk._outcomes import BulkOutcome
 from krixik_async._bulk._run import Plan, Run
+from krixik_async._closing import Closing
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
 from krixik_async._session import Session
 from krixik_async._validation import check_bool, kind_of
@@ -22,7 +22,7 @@ OnError: TypeAlias = Literal["collect", "raise"]
 ON_ERROR: tuple[OnError, ...] = ("collect", "raise")
 
 
-class BulkStream:
+class BulkStream(Closing):
     """Yield a `BulkOutcome` for each input of `process_many`, as they come.
 
     An async iterator and an async context manager. Nothing is done before the first outcome is
@@ -62,17 +62,6 @@ class BulkStream:
         if self._run is not None:
             self._run.stop()
             await self._run.wait()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
 
     def __del__(self) -> None:
         if self._run is not None:

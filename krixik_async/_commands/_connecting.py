@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from krixik_async._pipeline import Pipeline
 
 P = ParamSpec("P")
+AGAIN = "Jobs that were sent go on, and so does the same command with the same journal."
 
 
 @attrs.frozen
@@ -89,7 +90,7 @@ def connected(
         import anyio
 
         connection = Connection(url, data_dir, Printer(as_json))
-        with failing():
+        with failing(AGAIN) if arguments.get("journal") else failing():
             anyio.run(functools.partial(command, connection, **arguments))  # type: ignore[arg-type]  # P is not known here
 
     return run
@@ -102,6 +103,7 @@ pipeline_option = click.option(
     type=_ChosenType(),
     required=True,
     envvar="KRIXIK_PIPELINE",
+    show_envvar=True,
     metavar="FILE.yml|NAME=MODULES",
-    help="Its file, or its name and modules: books=parser,keyword-db. Else KRIXIK_PIPELINE.",
+    help="Its file, or its name and modules: books=parser,keyword-db.",
 )

@@ -32,7 +32,7 @@ def exit_status(error: BaseException) -> int:
 
 
 @contextmanager
-def failing() -> Iterator[None]:
+def failing(interrupted: str = "Jobs that were sent go on.") -> Iterator[None]:
     """Turn an error of ours into its line on stderr and its exit status."""
     try:
         yield
@@ -40,5 +40,5 @@ def failing() -> Iterator[None]:
         click.echo(f"Error: {error}", err=True)
         raise click.exceptions.Exit(exit_status(error)) from error
     except KeyboardInterrupt:
-        click.echo("Interrupted. Jobs that were sent go on.", err=True)
+        click.echo(f"Interrupted. {interrupted}", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None

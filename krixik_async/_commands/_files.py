@@ -101,7 +101,15 @@ async def list_files(connection: Connection, chosen: Chosen, **given: Any) -> No
 
 def _warn(warnings: Iterable[object]) -> None:
     for warning in warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        click.echo(f"Warning: {_warning_line(warning)}", err=True)
+
+
+def _warning_line(warning: object) -> str:
+    """Give `{"WARNING: not found": [ids]}`, as the service sends them, as people write it."""
+    if isinstance(warning, dict) and all(isinstance(ids, list) for ids in warning.values()):
+        parts = (f"{text}: {', '.join(map(str, ids))}" for text, ids in warning.items())
+        return "; ".join(parts).removeprefix("WARNING: ")
+    return str(warning)
 
 
 @click.command()

@@ -128,7 +128,9 @@ async def follow(
             why = error.strerror or type(error).__name__
             message = f"--save-token {str(token_file)!r} cannot be written: {why}"
             raise SaveFailed(message) from error
-        click.echo(f"{len(result.pending)} pending: go on with resume {token_file}", err=True)
+        click.echo(
+            f"{len(result.pending)} pending: go on with krixik-async resume {token_file}", err=True
+        )
     if result.failed or result.vanished or result.errors:
         raise click.exceptions.Exit(JOBS_FAILED)
     if result.pending:

@@ -57,7 +57,10 @@ class Wanted:
         from krixik_async._bulk._inputs import is_journal
 
         for given in self.files:
-            for path in _paths(given):
+            paths = _paths(given)
+            if not paths:
+                click.echo(f"{given}: no file in this folder; those below are not read", err=True)
+            for path in paths:
                 if self.journal is not None and path != given and is_journal(path, self.journal):
                     continue
                 yield FileInput(path, file_name=Path(path).name if self.keep_names else None)
@@ -67,14 +70,16 @@ def _is_many(given: str) -> bool:
     return Path(given).is_dir() or (not Path(given).exists() and any(c in given for c in "*?["))
 
 
-def _paths(given: str) -> Iterator[str]:
+def _paths(given: str) -> list[str]:
     if not _is_many(given):
-        yield given
-        return
+        return [given]
     # A pattern may be of any depth and need not be below the working folder: glob, not Path.glob.
     named = glob.iglob(given, recursive=True)  # noqa: PTH207
-    found = Path(given).iterdir() if Path(given).is_dir() else map(Path, named)
-    yield from sorted(str(path) for path in found if path.is_file() and path.name[:1] != ".")
+    is_folder = Path(given).is_dir()
+    found = Path(given).iterdir() if is_folder else map(Path, named)
+    paths = sorted(str(path) for path in found if path.is_file() and path.name[:1] != ".")
+    # As shells do: a pattern that nothing matches is taken for a name, and fails as that.
+    return paths or ([] if is_folder else [given])
 
 
 @click.command()
@@ -83,7 +88,7 @@ def _paths(given: str) -> Iterator[str]:
 @click.option(
     "--journal",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Keep book in this file: the same command again goes on where it stopped.",
+    help="Write each step down in this file: the same command again goes on where it stopped.",
 )
 @click.option(
     "--out",

@@ -91,11 +91,7 @@ class Scheduler:
             wants_notices=wants_notices,
             bulk_look=bulk_look,
         )
-        try:
-            subscription.add(refs)
-        except BaseException:
-            subscription.detach()
-            raise
+        subscription.add(refs)
         return subscription
 
     def add(self, subscription: Subscription, refs: Iterable[JobRef]) -> None:

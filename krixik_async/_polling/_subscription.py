@@ -92,10 +92,9 @@ class Subscription:
         self._event.set()
 
     def notify(self, notice: Notice) -> None:
-        """Take a notice in, if this waiter listens to them."""
-        if self.wants_notices:
-            self.notices.append(notice)
-            self._event.set()
+        """Take a notice in."""
+        self.notices.append(notice)
+        self._event.set()
 
     def wake(self) -> None:
         """End a `take` under way."""

@@ -54,7 +54,7 @@ TRUST = 1.5
 PURSE_SHARE, PURSE_START, PURSE_MAX = 0.02, 5.0, 50.0
 # And a little with time, so that it is never empty for good; and three for one whose look found a
 # job ended: where there was one there are more.
-PURSE_PER_S, PURSE_FOUND = 0.2, 3.0
+PURSE_PER_S, PURSE_FOUND = 0.1, 3.0
 EARLY_SHARE = 0.05
 SLOW_S = 30.0
 # A job so many times as old as it should be is asked for whatever is in the purse.

@@ -308,9 +308,9 @@ class Exchanges:
     async def _exchange(self, sender: Sender, attempt: Attempt[T]) -> T:
         started = self._clock.now() if logger.isEnabledFor(logging.DEBUG) else None
         failure: KrixikError | None = None
+        attempt.restart_limit()
         try:
             with attempt.scope:
-                attempt.restart_limit()
                 try:
                     return await attempt.carry_out(sender, self._learn)
                 except reported() as error:

@@ -50,10 +50,6 @@ def read_ticket(endpoint: Endpoint, reply: Reply) -> Ticket:
     if not (isinstance(url, str) and isinstance(fields, dict)):
         raise unexpected(endpoint, reply, "it holds no upload form")
     pairs = tuple((name, str(value)) for name, value in fields.items())
-    try:
-        "".join((request_id, file_id, *map("".join, pairs))).encode("utf-8")
-    except UnicodeEncodeError:  # half of a surrogate pair: JSON can say it, a form cannot
-        raise unexpected(endpoint, reply, "its upload form is no text") from None
     return Ticket(request_id=request_id, file_id=file_id, url=url, fields=pairs, reply=reply)
 
 

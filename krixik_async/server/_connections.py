@@ -77,7 +77,7 @@ class BoundedConnection(H11Protocol):
             self._expect_request()
         self._received += len(data)
         super().data_received(data)
-        if self.conn.their_state not in _BEING_READ or self._is_between_requests():
+        if self.conn.their_state not in _BEING_READ:
             _stop(self._reading)
             self._reading = None
 
@@ -87,9 +87,6 @@ class BoundedConnection(H11Protocol):
             super().send_400_response(msg)
         except h11.LocalProtocolError:
             self.transport.abort()
-
-    def _is_between_requests(self) -> bool:
-        return self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
 
     def _expect_request(self) -> None:
         self._began, self._received = self.loop.time(), 0

@@ -7,6 +7,11 @@ with SIGKILL at random moments and started again, some immediately; in the end o
 through. Then every file must have exactly one uploaded record on the server, and one entry in the
 journal, complete; and whoever ran through must have yielded one outcome for each. The summary says
 in which steps the killed processes had left their files: those are the ways back that were tried.
+
+Meanwhile the server goes wrong at random, each of nine ways with the probability `--faults`, and
+takes the worst to be true of a second upload to one ticket: it would fail the job. What faults do
+to an input (too many lost answers in a row, say) is an error for that run of the call and is taken
+up by the next, so the last processes may be started a few times.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from __future__ import annotations
 import argparse
 import collections
 import hashlib
+import http.client
 import json
 import random
 import signal
@@ -28,10 +34,24 @@ from pathlib import Path
 
 import attrs
 
+from krixik_async.server._mischief import FAULTS_PATH
+from krixik_async.testing import (
+    Answer,
+    Corrupt,
+    Delay,
+    DropAfter,
+    DropBefore,
+    FaultPlan,
+    Refuse,
+    SpoilSecondUpload,
+    Throttle,
+    Truncate,
+)
 from tests.server_process import ServerProcess
 
 KEY = "11111111-1111-4111-8111-111111111111"
 LONGEST_KILL_S = 4.0
+LAST_TRIES = 4
 
 
 @attrs.define
@@ -42,6 +62,7 @@ class Tally:
     kills: int = 0
     resumes: int = 0
     files: int = 0
+    faults: int = 0
     left: collections.Counter[str] = attrs.field(factory=collections.Counter)
     wrong: list[str] = attrs.field(factory=list)
     lock: threading.Lock = attrs.field(factory=threading.Lock, repr=False)
@@ -127,8 +148,11 @@ class Run:
                 self.see_through(process)
             with self.tally.lock:
                 self.tally.resumes += 1
-        for process in [self.start() for _ in range(workers)]:
-            self.see_through(process)
+        for tries_left in reversed(range(LAST_TRIES)):
+            last = [self.start() for _ in range(workers)]
+            done = [self.see_through(process, is_last=not tries_left) for process in last]
+            if all(done):
+                break
         steps = self.steps()
         self.expect(len(steps) == self.files, f"{len(steps)} entries for {self.files} files")
         ends = collections.Counter(steps.values())
@@ -137,7 +161,8 @@ class Run:
             self.tally.runs += 1
             self.tally.files += self.files
 
-    def see_through(self, process: subprocess.Popen[str]) -> None:
+    def see_through(self, process: subprocess.Popen[str], *, is_last: bool = False) -> bool:
+        """Let it end; tell whether everything is complete."""
         out, err = process.communicate(timeout=300)
         lines = [json.loads(line) for line in out.splitlines()[1:]]
         names = collections.Counter(line["input"] for line in lines)
@@ -145,7 +170,10 @@ class Run:
         self.expect(len(names) == self.files, f"{len(names)} outcomes for {self.files} files")
         self.expect(set(names.values()) <= {1}, "an outcome came twice")
         bad = [line for line in lines if line["state"] != "complete"]
-        self.expect(not bad, f"not complete: {bad[:2]}")
+        # An error is for the next one to take up; anything else is wrong at once.
+        ruined = [line for line in bad if is_last or line["state"] not in ("error", "undecided")]
+        self.expect(not ruined, f"not complete: {ruined[:2]}")
+        return not bad
 
     def expect(self, true: bool, what: str) -> None:
         if not true:
@@ -164,6 +192,31 @@ class Run:
         self.expect(dict(rows) == dict.fromkeys(self.digests(), 1), f"records: {rows}")
 
 
+def troubles(chance: float, seed: int) -> FaultPlan:
+    """Give the plan of what goes wrong, each with this chance at each call."""
+    kinds = [
+        Refuse(probability=chance),
+        Delay(probability=chance, seconds=0.3),
+        DropBefore(probability=chance),
+        DropAfter(probability=chance),
+        Truncate(probability=chance),
+        Corrupt(probability=chance),
+        Throttle(probability=chance, retry_after=0.2, form="float"),
+        Answer(probability=chance, status=500),
+        Answer(probability=chance, status=502, carry_out=True),
+    ]
+    return FaultPlan(*(kinds if chance else ()), SpoilSecondUpload(), seed=seed)
+
+
+def fired(server: ServerProcess) -> int:
+    """Ask the server how often its faults have struck."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("GET", FAULTS_PATH, headers={"krixikApiKey": KEY})
+    counts = json.loads(connection.getresponse().read())["counts"]
+    connection.close()
+    return sum(count["fired"] for count in counts)
+
+
 def soak(
     runs: int,
     workers: int,
@@ -173,11 +226,14 @@ def soak(
     at_a_time: int = 6,
     rounds: int = 3,
     longest_kill_s: float = LONGEST_KILL_S,
+    chance: float = 0.0,
 ) -> Tally:
     """Carry the runs out against one server and count."""
     tally = Tally()
     with tempfile.TemporaryDirectory() as folder:
-        options = ("--ticket-seconds", "2", "--min-module-seconds", "0.05")
+        plan = Path(folder) / "faults.json"
+        plan.write_text(troubles(chance, seed).to_json(), encoding="utf-8")
+        options = ("--ticket-seconds", "2", "--min-module-seconds", "0.05", "--faults", str(plan))
         with ServerProcess(Path(folder) / "server", *options, key=KEY) as server:
             todo = [
                 Run(
@@ -194,6 +250,7 @@ def soak(
             ]
             with ThreadPoolExecutor(at_a_time) as pool:
                 list(pool.map(lambda run: run.go(workers), todo))
+            tally.faults = fired(server)
             server.stop()
         for run in todo:
             run.count_records(Path(folder) / "server" / "krixik.sqlite3")
@@ -207,14 +264,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--files", type=int, default=24)
     parser.add_argument("--at-a-time", type=int, default=6)
+    parser.add_argument("--faults", type=float, default=0.01, help="probability of each kind")
     given = parser.parse_args()
     began = time.monotonic()
     tally = soak(
-        given.runs, given.workers, given.seed, files=given.files, at_a_time=given.at_a_time
+        given.runs,
+        given.workers,
+        given.seed,
+        files=given.files,
+        at_a_time=given.at_a_time,
+        chance=given.faults,
     )
     print(
         f"{tally.runs} runs with {given.workers} worker(s), {tally.files} files, "
-        f"{tally.kills} kills, {time.monotonic() - began:.0f} s"
+        f"{tally.kills} kills, {tally.faults} faults, {time.monotonic() - began:.0f} s"
     )
     print("left by the killed:", dict(tally.left.most_common()))
     print("wrong:", len(tally.wrong))

@@ -16,7 +16,7 @@ import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -143,7 +143,9 @@ async def _look_into_journals(run: Run, folder: Path) -> None:
     if not journals:
         run.finding("there is no journal to look into")
     for path in journals:
-        text = (await path.read_bytes()).decode("latin-1")
+        text = ""
+        with suppress(FileNotFoundError):  # SQLite's own, gone with the last connection
+            text = (await path.read_bytes()).decode("latin-1")
         found = _IN_JOURNALS.search(text)
         if found is not None:
             run.finding(f"journal {path.name}: {found[0]!r}")
