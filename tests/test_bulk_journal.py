@@ -600,25 +600,20 @@ async def test_an_output_that_could_not_be_fetched_and_is_not_asked_for_now_is_n
     assert steps(journal) == {"00.txt": "complete"}
 
 
-async def test_words_that_no_database_takes_are_an_error_of_one_file(
-    w: World, shelf: Path, journal: Path
+async def test_an_error_whose_words_are_no_text_is_one_files_all_the_same(
+    w: World, shelf: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """JSON can carry half a surrogate pair: in a message, in a module's name, in an id."""
-    half = {"request_id": "x", "message": "no \ud800 way"}
-    failure = {"process_id": "x", "failure_module": "module_1.\ud800"}
-    told = {"request_id": "x", "file_id": "y", "message": "", "process_status": None}
-    w.fail(TICKET, answer=says(400, half))
-    w.fail(TICKET, answer=_with_id_of_half_a_pair, skip=1)
-    w.fail(STATUS, answer=says(200, {**told, "failure_status": failure}))
-    outcomes = await collected(w.books().process_many(shelf, journal=journal, **SLOW))
-    assert sorted(states(outcomes)) == ["error", "error", "failed"]
-    w.wire.faults.clear()
+    """It names a path as the disk has it; a database takes text only."""
+
+    async def changed(*_: Any) -> int:
+        raise FileChanged("caf\udce9.txt was replaced by another file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_sending, "_check_content", changed)
+        outcomes = await collected(w.books().process_many(shelf, journal=journal))
+    assert states(outcomes) == ["error"] * 3
     again = await collected(w.books().process_many(shelf, journal=journal))
-    assert sorted(states(again)) == ["complete", "complete", "failed"]
-
-
-def _with_id_of_half_a_pair(_: httpx.Request, response: httpx.Response) -> httpx.Response:
-    return says(200, {**response.json(), "file_id": "\ud800"})
+    assert states(again) == ["complete"] * 3
 
 
 async def test_a_journal_behind_a_link_and_a_folder_that_is_left_are_no_matter(

@@ -324,25 +324,6 @@ def test_a_fold_that_was_cut_short_does_not_make_a_journal_that_is_whole_look_to
     assert keys(path) == ["a", "b"]
 
 
-def test_one_that_is_opened_while_another_folds_is_whole(path: Path) -> None:
-    """Its newest steps are in a -wal that was not there a moment ago."""
-    with opened(path) as file:
-        put(file, "a")
-
-    def open_another() -> None:
-        with opened(path) as other:
-            put(other, "b")
-
-    with opened(path) as file:
-        file._connection = Interrupted(file._connection, open_another)  # type: ignore[assignment]
-        exists = Path.exists
-        with pytest.MonkeyPatch.context() as patch:
-            # The other looked for the -wal before this one had made it.
-            patch.setattr(Path, "exists", lambda p: not p.name.endswith("-wal") and exists(p))
-            file._fold()
-    assert keys(path) == ["a", "b"]
-
-
 def test_so_it_is_where_another_program_has_changed_the_mode(path: Path, tmp_path: Path) -> None:
     """Then SQLite makes no -wal at all when the file is read."""
     with opened(path) as file:

@@ -229,8 +229,7 @@ class OneFile:
         if ended.state == "complete":
             await self._write("complete")
         elif ended.state == "failed":
-            module = ended.failure_module
-            await self._write("failed", fate=module and _storable(module))
+            await self._write("failed", fate=ended.failure_module)
         elif ended.vanished:
             await self._write("vanished", fate=ended.state)
         else:
@@ -270,9 +269,11 @@ class OneFile:
 
     def _open_end(self, error: KrixikError) -> tuple[Step, dict[str, object]]:
         """Give the step that the next run goes on from, and what there is to note."""
+        # A name on disk may hold bytes that are no text, which a database would not take.
+        message = str(error).encode("utf-8", "backslashreplace").decode("utf-8")
         changes: dict[str, object] = {
             "fate": type(error).__name__,
-            "message": _storable(str(error)[:MESSAGE_CHARACTERS]),
+            "message": message[:MESSAGE_CHARACTERS],
         }
         after = self._entry.reached
         if after == "planned" and isinstance(error, RequestRejected):
@@ -332,11 +333,6 @@ class OneFile:
     def _as_error(self, error: KrixikError) -> BulkOutcome:
         self._entry = attrs.evolve(self._entry, step="error", after=self._entry.reached)
         return self._outcome(error=error)
-
-
-def _storable(text: str) -> str:
-    """Give the service's words as a database takes them: JSON can carry half a surrogate pair."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _all_there(paths: tuple[str, ...]) -> bool:

@@ -92,7 +92,8 @@ class JournalFile:
         connection = self._connection
         if not is_blank(connection):
             check(connection, owner, self._where)
-            # Not by its name alone: SQLite makes an empty one as soon as the file is read.
+            # Reading makes one of no bytes if there was none. One that another process makes
+            # meanwhile is not empty, and not taken away as long as this connection is open.
             if not is_whole(connection) and not self._wal_size():
                 raise damaged(
                     self._where,
