@@ -113,8 +113,8 @@ def test_under_mixed_faults_for_a_virtual_minute(
     assert outcomes["result"] > 5
 
 
-def test_the_slope_is_that_of_the_last_three_quarters() -> None:
-    samples = [(60.0 * n, 1000 + 10 * n if n >= 5 else 0) for n in range(20)]
+def test_the_slope_is_that_of_the_second_half() -> None:
+    samples = [(60.0 * n, 1000 + 10 * n if n >= 10 else 0) for n in range(20)]
     assert slope_kib_per_minute(samples) == pytest.approx(10)
     assert slope_kib_per_minute([(0.0, 1), (0.0, 2)]) == 0
 

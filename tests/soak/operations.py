@@ -38,6 +38,7 @@ class Desk:
     job: Job
     folder: Path
     rng: random.Random
+    journal: str = "run.db"
 
     def name(self) -> str:
         """Make up a file's name."""
@@ -135,10 +136,10 @@ async def semantic_search(here: Desk) -> object:
 
 
 async def process_many(here: Desk) -> object:
-    """Send three files, with a journal that every run of it shares."""
+    """Send three files, with a journal; by default one that every run of it shares."""
     names = [here.name() for _ in range(3)]
     inputs = [FileInput(TEXT + name.encode(), file_name=name, key=name) for name in names]
-    async with here.pipeline.process_many(inputs, journal=here.folder / "run.db") as stream:
+    async with here.pipeline.process_many(inputs, journal=here.folder / here.journal) as stream:
         return [one async for one in stream]
 
 

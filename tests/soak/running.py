@@ -70,8 +70,8 @@ def resident_kib(process: int | str = "self") -> int:
 
 
 def slope_kib_per_minute(samples: list[tuple[float, int]]) -> float:
-    """Give the slope of (seconds, KiB) by least squares, without the first quarter (warming up)."""
-    kept = samples[len(samples) // 4 :]
+    """Give the slope of (seconds, KiB) by least squares, without the first half (warming up)."""
+    kept = samples[len(samples) // 2 :]
     mean_t = sum(t for t, _ in kept) / len(kept)
     mean_y = sum(y for _, y in kept) / len(kept)
     spread = sum((t - mean_t) ** 2 for t, _ in kept)
