@@ -23,7 +23,7 @@ DIST ?= dist
 export PYTHON
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 demo: setup ## send files through a pipeline and watch: make demo [FILES="a.txt b.txt"] [QUERY="words"]
 	@exec $(PY) examples/demo.py $(if $(QUERY),--query "$(QUERY)") $(FILES)

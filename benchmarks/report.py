@@ -56,7 +56,9 @@ _WAITING = """## Waiting for 10,000 jobs
 
 All submitted at once; durations lognormal around 20 s (sigma 0.25), 2 % of them failures; the
 service answers after 50 ms. The delay is the time from a job's end to its outcome in the caller's
-hands. The policies of others are what their SDKs do by default, driven by this client's engine."""
+hands. The policies of others are what their SDKs do by default, driven by this client's engine;
+they and what goes without the bulk look may have 1,024 requests under way, for they want more than
+the default of 64 can carry."""
 
 _MANY = """## Many waiting jobs
 

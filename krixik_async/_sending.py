@@ -221,6 +221,8 @@ async def _check_content(
             async for piece in pieces:
                 if check is not None:
                     check.feed(piece)
+                # A thousand files at once would be held here while each waits for a thread.
+                del piece
         if check is not None:
             check.finish()
     except InvalidArgument:

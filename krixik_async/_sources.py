@@ -56,10 +56,16 @@ class PathSource:
             if not chunk:
                 return
             offset += len(chunk)
+            ended = len(chunk) < READ_BYTES
             yield chunk
+            if ended:
+                return
+            # Not held while the next read waits for a thread, behind perhaps a thousand others.
+            del chunk
 
     def _read(self, offset: int) -> tuple[bytes, tuple[int, int]]:
-        with self._path.open("rb", buffering=0) as file:
+        # Buffered: so that a short read is the end of the file, on every file system.
+        with self._path.open("rb") as file:
             status = os.fstat(file.fileno())
             file.seek(offset)
             return file.read(READ_BYTES), (status.st_dev, status.st_ino)

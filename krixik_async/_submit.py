@@ -87,12 +87,14 @@ class Pause:
 class RecordedTicket:
     """Hold what was written down of a ticket before its upload began.
 
-    `age_s` is its age by the wall clock when it is taken up again.
+    `age_s` is its age by the wall clock when it is taken up again, `life_s` the expire time that
+    it was asked for with: the request that takes it up may have another one.
     """
 
     request_id: str
     file_id: str
     age_s: float
+    life_s: float
 
 
 Step: TypeAlias = AskTicket | SendForm | LookUp | Pause
@@ -180,7 +182,7 @@ def resume(
         if not stored:
             # The name may be a fresh one by now; the question is about the old one.
             asked = attrs.evolve(attempt, request=request)
-            _refuse_to_guess(asked, recorded.age_s + now() - begun)
+            _refuse_to_guess(asked, recorded.age_s + now() - begun, recorded.life_s)
     except KrixikError as error:
         _fill(error, attempt, recorded)
         raise
@@ -209,9 +211,9 @@ def _fill(error: KrixikError, attempt: _Attempt, ticket: Ticket | RecordedTicket
     )
 
 
-def _refuse_to_guess(attempt: _Attempt, age_s: float) -> None:
+def _refuse_to_guess(attempt: _Attempt, age_s: float, life_s: float) -> None:
     """Raise where "not found" may also mean: taken, processed, and expired since."""
-    if -CLOCKS_DIFFER_S <= age_s < attempt.request.expire_time - CLOCKS_DIFFER_S:
+    if -CLOCKS_DIFFER_S <= age_s < life_s - CLOCKS_DIFFER_S:
         return
     raise _uncertain(
         attempt,

@@ -210,3 +210,12 @@ def states(outcomes: Any) -> list[str]:
     """Give the states of outcomes, or of a `WaitResult`."""
     values = outcomes.values() if hasattr(outcomes, "values") else outcomes
     return [outcome.state for outcome in values if isinstance(outcome, JobOutcome)]
+
+
+async def nothing_runs(w: World) -> None:
+    """Wait until the client's own tasks have ended; what is ending may need a turn or a look."""
+    for _ in range(100):
+        if not len(w.client._opened.tasks):
+            return
+        await w.clock.sleep(0.1)
+    raise AssertionError(f"{len(w.client._opened.tasks)} tasks still run")

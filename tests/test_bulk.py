@@ -39,6 +39,7 @@ from tests.client_side import (
     World,
     entries,
     forbidden,
+    nothing_runs,
     says,
     world,
 )
@@ -268,7 +269,7 @@ async def test_two_inputs_for_one_path_on_the_service_are_told_before_anything_i
 ) -> None:
     files = [
         FileInput(TEXT, file_name="a.txt", symbolic_directory_path="/novels"),
-        FileInput(TEXT + b"b", symbolic_file_path="/novels/a.txt"),
+        FileInput(TEXT + b"b", symbolic_file_path="/novels/A.txt"),  # stored in lower case
         FileInput(TEXT + b"c", file_name="a.txt"),
     ]
     async with w.books().process_many(files, max_in_flight=1) as stream:
@@ -276,6 +277,11 @@ async def test_two_inputs_for_one_path_on_the_service_are_told_before_anything_i
     assert states(outcomes) == ["complete", "error", "complete"]
     assert "the path '/novels/a.txt' on the service, which another input" in str(outcomes[1].error)
     assert w.sent.count(TICKET) == 2
+
+
+async def test_a_name_that_is_no_text_is_an_error_of_its_input_alone(w: World, shelf: Path) -> None:
+    files = [FileInput(shelf / "00.txt", file_name="\ud800.txt"), shelf / "01.txt"]
+    assert states(await collected(w.books().process_many(files))) == ["error", "complete"]
 
 
 async def test_a_module_that_fails_is_an_outcome_with_its_job(w: World) -> None:
@@ -440,7 +446,7 @@ async def test_left_early_it_stops_pulling_and_leaves_no_task(w: World, tmp_path
     sent = len(w.sent)
     await w.clock.sleep(600)
     assert len(w.sent) == sent
-    assert len(w.client._opened.tasks) == 0
+    await nothing_runs(w)
     assert await w.done(w.books(), "after.txt")
 
 
@@ -454,7 +460,7 @@ async def test_dropped_it_stops_by_itself(w: World, tmp_path: Path) -> None:
     sent = len(w.sent)
     await w.clock.sleep(600)
     assert len(w.sent) == sent
-    assert len(w.client._opened.tasks) == 0
+    await nothing_runs(w)
 
 
 async def test_a_cancelled_wait_for_the_next_loses_no_outcome(w: World, shelf: Path) -> None:

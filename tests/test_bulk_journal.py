@@ -34,8 +34,10 @@ from krixik_async import (
     Krixik,
     Pipeline,
     ProcessFailed,
+    RequestRejected,
     RequestVanished,
     SubmitUncertain,
+    _sending,
 )
 from krixik_async._bulk import _prints, _run
 from krixik_async._journal import _writer
@@ -53,6 +55,7 @@ from tests.client_side import (
     URL,
     World,
     entries,
+    nothing_runs,
     says,
     world,
 )
@@ -351,6 +354,80 @@ async def test_a_record_that_may_have_come_and_gone_is_undecided_and_stays_so(
     assert steps(copy) == {"00.txt": "undecided"}
 
 
+async def test_what_was_sent_with_one_expire_time_is_not_judged_by_another(
+    w: World, shelf: Path, journal: Path
+) -> None:
+    """It was taken and has expired: a longer life asked for now does not make it a lost upload."""
+    copy = await killed_after_upload(w, shelf, journal)
+    await w.clock.sleep(2000)
+    sent = w.sent.count(TICKET)
+    stream = w.books().process_many(shelf / "00.txt", journal=copy, expire_time=100_000)
+    (outcome,) = await collected(stream)
+    assert (outcome.state, w.sent.count(TICKET)) == ("undecided", sent)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"answer": says(400, b"<Error><Code>EntityTooLarge</Code></Error>")},
+        {"answer": says(403, b"<Error><Code>AccessDenied</Code></Error>")},
+        {"before": httpx.ConnectError("refused")},
+        {"before": LOST},
+    ],
+)
+async def test_an_upload_that_did_not_arrive_is_made_by_the_next_run_however_late(
+    w: World, shelf: Path, journal: Path, fault: dict[str, Any]
+) -> None:
+    """There is nothing to be undecided about, though no record of the ticket is left by then."""
+    w.fail(UPLOAD, times=1000, **fault)
+    (outcome,) = await collected(w.books().process_many(shelf / "00.txt", journal=journal))
+    assert outcome.state == "error"
+    w.wire.faults.clear()
+    await w.clock.sleep(86_400)
+    (outcome,) = await collected(w.books().process_many(shelf / "00.txt", journal=journal))
+    assert outcome.state == "complete"
+    assert await uploaded(w, w.books()) == 1
+
+
+async def test_an_error_before_the_look_up_leaves_the_look_up_to_be_made(
+    w: World, shelf: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that changes while it is checked says nothing of the upload before the kill."""
+    copy = await killed_after_upload(w, shelf, journal)
+
+    async def changed(*_: Any) -> int:
+        raise FileChanged("replaced")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_sending, "_check_content", changed)
+        (outcome,) = await collected(w.books().process_many(shelf / "00.txt", journal=copy))
+    assert (outcome.state, type(outcome.error)) == ("error", FileChanged)
+    (outcome,) = await collected(w.books().process_many(shelf / "00.txt", journal=copy))
+    assert (outcome.state, w.sent.count(UPLOAD)) == ("complete", 1)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_a_name_that_was_refused_is_refused_again_at_once(
+    w: World, journal: Path, killed: bool
+) -> None:
+    """No ticket of this journal's holds it: refused, or (after a kill) too long ago."""
+    given = [FileInput(TEXT, file_name="mine.txt", key="mine")]
+    if killed:
+        plug = Plug(w.wire, 1)
+        stream = client_over(w, plug).process_many(given, journal=journal)
+        async with anyio.create_task_group() as group, stream:
+            group.start_soon(anext, stream)
+            await plug.pulled.wait()
+            group.cancel_scope.cancel()
+        await w.clock.sleep(400)
+    await w.done(w.books(), "mine.txt")
+    for _ in range(2):
+        began = w.clock.now()
+        (outcome,) = await collected(w.books().process_many(given, journal=journal))
+        assert (outcome.state, type(outcome.error)) == ("error", RequestRejected)
+        assert w.clock.now() - began < 30
+
+
 async def test_what_was_undecided_in_an_outage_is_decided_by_the_next_run(
     w: World, shelf: Path, journal: Path
 ) -> None:
@@ -419,7 +496,7 @@ async def test_other_arguments_than_it_was_sent_with_are_told(
     await collected(books.process_many(shelf, **given))
     given["file_tags"] = ({"kind": "novel"},)
     assert states(await collected(books.process_many(shelf, **given))) == ["complete"] * 3
-    for tags in ([{"kind": "poem"}], None, {1}):
+    for tags in ([{"kind": "poem"}], None, {1}, [{1: "a", "b": "c"}], [{"kind": "\ud800"}]):
         given["file_tags"] = tags
         (outcome,) = await collected(books.process_many(shelf / "00.txt", **given))
         assert isinstance(outcome.error, InvalidArgument)
@@ -511,6 +588,50 @@ async def test_an_output_that_could_not_be_fetched_is_fetched_by_the_next_run(
     assert (outcome.state, w.sent.count(UPLOAD)) == ("complete", 1)
 
 
+async def test_an_output_that_could_not_be_fetched_and_is_not_asked_for_now_is_no_error(
+    w: World, shelf: Path, journal: Path
+) -> None:
+    books = w.books()
+    w.fail(OUTPUT, answer=says(400, {"request_id": "x", "message": "no"}))
+    stream = books.process_many(shelf / "00.txt", journal=journal, local_save_directory=w.folder)
+    assert states(await collected(stream)) == ["error"]
+    for resumed in (False, True):
+        (outcome,) = await collected(books.process_many(shelf / "00.txt", journal=journal))
+        assert (outcome.state, outcome.error, outcome.resumed) == ("complete", None, resumed)
+    assert steps(journal) == {"00.txt": "complete"}
+
+
+async def test_an_error_whose_words_are_no_text_is_one_files_all_the_same(
+    w: World, shelf: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names a path as the disk has it; a database takes text only."""
+
+    async def changed(*_: Any) -> int:
+        raise FileChanged("caf\udce9.txt was replaced by another file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_sending, "_check_content", changed)
+        outcomes = await collected(w.books().process_many(shelf, journal=journal))
+    assert states(outcomes) == ["error"] * 3
+    again = await collected(w.books().process_many(shelf, journal=journal))
+    assert states(again) == ["complete"] * 3
+
+
+async def test_a_journal_behind_a_link_and_a_folder_that_is_left_are_no_matter(
+    w: World, shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite keeps the -wal beside the file itself."""
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "link.db").symlink_to(tmp_path / "deep" / "run.db")
+    monkeypatch.chdir(tmp_path)
+    async with w.books().process_many(shelf, journal="link.db", **SLOW) as stream:
+        outcomes = [await anext(stream)]
+        monkeypatch.chdir(tmp_path / "deep")
+        outcomes += [outcome async for outcome in stream]
+    assert states(outcomes) == ["complete"] * 3
+    assert entries(tmp_path / "deep") == ["run.db"]
+
+
 async def test_failures_and_vanished_records_come_out_of_the_journal_as_they_were(
     w: World, shelf: Path, journal: Path
 ) -> None:
@@ -577,7 +698,7 @@ async def test_a_disk_that_fills_up_ends_it_and_the_same_call_goes_on(
     with pytest.raises(JournalError, match="the disk is full"):
         await collect()
     assert 0 < len(outcomes) < 12
-    assert len(w.client._opened.tasks) == 0
+    await nothing_runs(w)
     again = await collected(books.process_many(shelf, journal=journal))
     assert states(again) == ["complete"] * 12
     assert await uploaded(w, books) == 12

@@ -129,9 +129,23 @@ def test_resume_reads_a_token_from_stdin(filled: Shelf) -> None:
     assert (done.exit_code, done.stdout) == (0, f"{filled.request_id}  complete\n")
 
 
-def test_a_token_that_is_none_is_a_wrong_argument(filled: Shelf) -> None:
-    done = filled.run("resume", "-", stdin="hello")
+@pytest.mark.parametrize("content", [b"hello", b"\x80\x81"])
+def test_a_token_that_is_none_is_a_wrong_argument(
+    filled: Shelf, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "token").write_bytes(content)
+    done = filled.run("resume", str(tmp_path / "token"))
     assert (done.exit_code, done.stderr.startswith("Error: this is no resume token")) == (2, True)
+
+
+def test_a_token_that_cannot_be_saved_is_told_in_one_line(filled: Shelf, tmp_path: Path) -> None:
+    token = tmp_path / "nowhere" / "token"
+    options = ["--timeout", "0.2", "--save-token", str(token), UNKNOWN]
+    done = filled.run("wait", "-p", PIPELINE, *options)
+    assert (done.exit_code, done.stderr) == (
+        1,
+        f"Error: --save-token '{token}' cannot be written: No such file or directory\n",
+    )
 
 
 def test_list_shows_ids_and_paths(filled: Shelf) -> None:
@@ -400,6 +414,30 @@ def test_process_again_with_its_journal_sends_nothing_twice(folder: Path, tmp_pa
     assert [value["file_id"] for value in said[0]] == [value["file_id"] for value in said[1]]
 
 
+@pytest.mark.parametrize("pattern", ["", "*"])
+def test_a_journal_in_the_folder_is_none_of_its_files(
+    folder: Path, tmp_path: Path, pattern: str
+) -> None:
+    options = ["--local", str(tmp_path / "data"), "-p", PIPELINE]
+    options += ["--journal", str(folder / "run.db"), str(folder / pattern)]
+    for _ in range(2):
+        done = CliRunner().invoke(cli, ["process", *options])
+        assert (done.exit_code, len(done.stdout.splitlines())) == (0, 2)
+    named = CliRunner().invoke(cli, ["process", *options[:-1], str(folder / "run.db")])
+    assert (named.exit_code, "extension '.db'" in named.stdout) == (2, True)
+
+
+def test_a_name_that_is_no_text_is_shown_escaped(folder: Path, tmp_path: Path) -> None:
+    """Where stdout takes valid UTF-8 only; in JSON it reads back as the name that it is."""
+    odd = folder / b"caf\xe9.txt".decode("utf-8", "surrogateescape")
+    odd.write_text(TEXT, encoding="utf-8")
+    options = ["process", "--local", str(tmp_path / "data"), "-p", PIPELINE, "--dry-run", str(odd)]
+    done = CliRunner().invoke(cli, options)
+    assert (done.exit_code, "caf\\udce9.txt  " in done.stdout) == (0, True)
+    said = json.loads(CliRunner().invoke(cli, [*options, "--json"]).stdout)
+    assert said["input"] == str(odd)
+
+
 def test_process_goes_on_after_a_bad_file_and_says_so(folder: Path, tmp_path: Path) -> None:
     (folder / "short.txt").write_text("too few words", encoding="utf-8")
     files = [str(folder / name) for name in ("short.txt", "a.txt")]
@@ -545,6 +583,16 @@ def test_what_is_pending_is_told_and_kept(
     told = capsys.readouterr()
     assert (left.value.exit_code, told.out) == (6, f"{UNKNOWN}  pending\n")
     assert (tmp_path / "token").read_text(encoding="utf-8") == result.resume_token
+
+
+def test_what_cannot_be_kept_is_an_error(tmp_path: Path) -> None:
+    job = JobRef(request_id=UNKNOWN, pipeline="books")
+
+    async def waiting(_: object) -> WaitResult:
+        return WaitResult([JobOutcome(request_id=UNKNOWN, state="pending", job=job)])
+
+    with pytest.raises(_errors.SaveFailed, match="cannot be written: Is a directory"):
+        asyncio.run(follow(Printer(as_json=False), waiting, 1, tmp_path))
 
 
 def test_a_pipeline_of_vectors_is_searched_by_meaning(filled: Shelf) -> None:

@@ -282,3 +282,9 @@ def test_a_dotenv_that_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_folder_named_like_the_file_is_no_file(tmp_path: Path) -> None:
     assert read_credentials("k", "u", environ={}, dotenv_path=tmp_path) == ("k", "u")
+
+
+@pytest.mark.parametrize("value", [1, "yes", None])
+def test_bulk_look_is_true_or_false(value: Any) -> None:
+    with pytest.raises(InvalidArgumentType, match=r"bulk_look is .* but must be True or False"):
+        Config(api_key=KEY, api_url=URL, bulk_look=value)

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -15,7 +16,7 @@ from krixik_async import JournalDamaged, JournalError, JournalMismatch, KrixikEr
 from krixik_async._journal import Entry, Owner, _file, _rows, account_digest
 from krixik_async._journal._file import Busy, JournalFile, Written
 from krixik_async._journal._rows import Claims
-from krixik_async._journal._schema import set_mark
+from krixik_async._journal._schema import is_whole, set_mark
 
 KEY, URL = "canary-5b1d7c", "https://api.krixik.test"
 
@@ -150,6 +151,41 @@ def test_the_wal_is_folded_into_the_file_when_it_has_grown(
     assert len(keys(path)) == 60
 
 
+def test_it_is_folded_once_and_not_after_each_group_from_then_on(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folding takes two syncs of the disk: milliseconds, where a group takes tenths of one."""
+    monkeypatch.setattr(_file, "FOLD_BYTES", 200_000)
+    with opened(path) as file:
+        fold, folds = file._fold, []
+        monkeypatch.setattr(file, "_fold", lambda: (folds.append(1), fold()))
+        for n in range(120):
+            put(file, f"{n:03}")
+    assert 1 < len(folds) < 12
+
+
+def test_a_fold_that_fails_is_no_failure_of_the_group_before_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is written: to be told otherwise its writer would write it a second time."""
+    monkeypatch.setattr(_file, "FOLD_BYTES", 0)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, opened(path) as file:
+        fold = file._fold
+
+        def locked_meanwhile() -> None:
+            other.execute("BEGIN IMMEDIATE")
+            try:
+                fold()
+            finally:
+                other.execute("ROLLBACK")
+
+        monkeypatch.setattr(file, "_fold", locked_meanwhile)
+        (written,) = put(file, "a")
+        assert written.done
+        monkeypatch.undo()
+    assert keys(path) == ["a"]
+
+
 def test_two_open_it_at_once_and_both_write(path: Path) -> None:
     with opened(path) as one, opened(path) as other:
         put(one, "a")
@@ -220,6 +256,93 @@ def test_so_it_is_after_the_wal_was_folded(
         copy = killed(path, tmp_path / "killed")
     copy.with_name("run.db-wal").unlink()
     refused(copy, JournalDamaged, "not beside it")
+
+
+@attrs.define
+class Interrupted:
+    """Be a connection on which something happens just before the -wal is folded."""
+
+    real: sqlite3.Connection
+    happens: Callable[[], object]
+
+    def execute(self, statement: str, *given: Any) -> sqlite3.Cursor:
+        if "wal_checkpoint" in statement:
+            happens, self.happens = self.happens, lambda: None
+            happens()
+        return self.real.execute(statement, *given)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.real, name)
+
+
+def test_so_it_is_where_two_have_folded_at_once(path: Path, tmp_path: Path) -> None:
+    """What the one has noted as folded is folded by the other: so that one does it over."""
+    with opened(path) as one, opened(path) as other:
+        one._connection = Interrupted(one._connection, other._fold)  # type: ignore[assignment]
+        one._fold()
+        put(one, "a")
+        copy = killed(path, tmp_path / "killed")
+    copy.with_name("run.db-wal").unlink()
+    refused(copy, JournalDamaged, "not beside it")
+
+
+def test_the_earlier_of_two_that_fold_at_once_leaves_the_end_of_it_to_the_later(
+    path: Path,
+) -> None:
+    with opened(path) as one, opened(path) as other:
+
+        def set_only() -> None:
+            with other._transaction():
+                set_mark(other._connection)
+
+        one._connection = Interrupted(one._connection, set_only)  # type: ignore[assignment]
+        one._fold()
+        assert not is_whole(one._connection)
+        other._fold()
+        assert is_whole(one._connection)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, sqlite3.OperationalError])
+def test_a_fold_that_was_cut_short_does_not_make_a_journal_that_is_whole_look_torn(
+    path: Path, error: type[BaseException]
+) -> None:
+    """Whoever closes it in order leaves no -wal; the mark must not say that there was one."""
+
+    def cut() -> None:
+        raise error
+
+    with opened(path) as file:
+        put(file, "a")
+        real = file._connection
+        file._connection = Interrupted(real, cut)  # type: ignore[assignment]
+        with pytest.raises(error):
+            file._fold()
+        file._connection = real
+    assert list(contents(path)) == ["run.db"]
+    with opened(path) as file:
+        put(file, "b")
+    assert keys(path) == ["a", "b"]
+
+
+def test_so_it_is_where_another_program_has_changed_the_mode(path: Path, tmp_path: Path) -> None:
+    """Then SQLite makes no -wal at all when the file is read."""
+    with opened(path) as file:
+        put(file, "a")
+        copy = killed(path, tmp_path / "killed")
+    copy.with_name("run.db-wal").unlink()
+    with closing(sqlite3.connect(copy)) as shell:
+        assert shell.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
+    refused(copy, JournalDamaged, "not beside it")
+
+
+def test_an_empty_wal_is_as_good_as_none(path: Path, tmp_path: Path) -> None:
+    """SQLite makes one as soon as it reads, and leaves it behind if it is killed then."""
+    with opened(path) as file:
+        put(file, "a")
+        copy = killed(path, tmp_path / "killed")
+    copy.with_name("run.db-wal").write_bytes(b"")
+    with pytest.raises(JournalDamaged, match="not beside it"), opened(copy):
+        pass
 
 
 def test_a_file_that_another_program_has_looked_into_is_whole(path: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from krixik_async.server import ServerSettings, _serving
-from krixik_async.server._serving import CannotServe, serve
+from krixik_async.server._serving import CannotServe, quiet_about_late_ends, serve
 from krixik_async.server.runners import RunRequest
 from krixik_async.server.runners import run as run_module
 from tests.server_side import KEY, multipart, submission
@@ -407,3 +407,23 @@ def test_what_a_function_raises_is_raised_and_all_else_is_the_workers_death() ->
             await workers(sys.exit, 1)
 
     anyio.run(use)
+
+
+def test_a_pipe_that_ends_after_its_loop_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What else goes wrong while something is collected is still heard of."""
+    heard: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: heard.append(str(told.exc_value)))
+
+    class Left:
+        def __init__(self, complaint: str) -> None:
+            self.complaint = complaint
+            self.itself = self  # for the collector to find, not the count
+
+        def __del__(self) -> None:
+            raise RuntimeError(self.complaint)
+
+    before = sys.unraisablehook
+    with quiet_about_late_ends():
+        Left("Event loop is closed")
+        Left("something else")
+    assert (heard, sys.unraisablehook) == (["something else"], before)

@@ -324,7 +324,7 @@ def test_a_file_that_changed_is_raised_with_the_ids_of_its_ticket() -> None:
 
 # --- taken up again -----------------------------------------------------------------------------
 
-RECORDED = RecordedTicket(request_id="request 1", file_id="file 1", age_s=5.0)
+RECORDED = RecordedTicket(request_id="request 1", file_id="file 1", age_s=5.0, life_s=1800.0)
 
 
 def take_up(

@@ -115,6 +115,32 @@ async def test_the_form_goes_out_whole_with_its_length_and_without_the_key(
     assert len(boundary) == 32
 
 
+class CountingOffload(InlineOffload):
+    """Counts what is handed to it."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def __call__(self, function: Any, /, *args: object) -> Any:
+        self.calls += 1
+        return await super().__call__(function, *args)
+
+
+@pytest.mark.parametrize(
+    ("size", "reads"),
+    [(0, 1), (5, 1), (READ_BYTES - 1, 1), (READ_BYTES, 2), (READ_BYTES + 1, 2)],
+)
+async def test_a_file_is_read_with_no_hop_to_a_thread_too_many(
+    size: int, reads: int, tmp_path: Path
+) -> None:
+    """A read that comes back short was the last."""
+    path = tmp_path / "a.txt"
+    path.write_bytes(bytes(size))
+    offload = CountingOffload()
+    read = b"".join([chunk async for chunk in PathSource(path).chunks(offload)])
+    assert (len(read), offload.calls) == (size, reads)
+
+
 async def test_every_source_reads_again_from_its_start(tmp_path: Path) -> None:
     for source in sources(tmp_path, CONTENT).values():
         for _ in range(2):

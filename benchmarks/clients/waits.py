@@ -131,6 +131,7 @@ def client_of(service: Service, given: argparse.Namespace) -> Krixik:
         http_transport=service,
         clock=AnchoredClock(EPOCH),
         rate_limit=given.rate_limit,
+        max_in_flight=given.max_in_flight,
         bulk_look=not given.no_bulk_look,
     )
 
@@ -156,6 +157,7 @@ def main() -> None:
     parser.add_argument("policy", choices=POLICIES)
     parser.add_argument("--jobs", type=int, default=10_000)
     parser.add_argument("--rate-limit", type=float)
+    parser.add_argument("--max-in-flight", type=int, default=64)
     parser.add_argument("--no-bulk-look", action="store_true")
     parser.add_argument("--hold", action="store_true")
     parser.add_argument("--real", action="store_true")

@@ -20,17 +20,21 @@ from krixik_async._bulk._prints import arguments_of, is_same, noted, position_of
 from krixik_async._errors import (
     AuthenticationError,
     ClientClosed,
+    ConnectFailed,
     FileChanged,
     InvalidArgument,
     JournalError,
     KrixikError,
+    RequestRejected,
     SubmitUncertain,
+    UploadInterrupted,
+    UploadRejected,
 )
-from krixik_async._journal import ENDS, SENT, ClaimLost, Entry, Journal, Step
+from krixik_async._journal import ENDS, OPEN_ENDS, SENT, ClaimLost, Entry, Journal, Step
 from krixik_async._models import JobOutcome, JobRef, Output
 from krixik_async._results import fate
 from krixik_async._session import Session
-from krixik_async._submit import RecordedTicket
+from krixik_async._submit import CLOCKS_DIFFER_S, NAME_HELD_S, RecordedTicket
 from krixik_async._waiting import Schedule
 from krixik_async._wire import Submit, Ticket
 
@@ -38,6 +42,8 @@ from krixik_async._wire import Submit, Ticket
 MESSAGE_CHARACTERS = 1000
 # What concerns every file, and is no single one's fate.
 FATAL = (AuthenticationError, ClientClosed, JournalError)
+# What an upload may end with that says: nothing of it is on the service.
+NOT_ARRIVED = (ConnectFailed, FileChanged, UploadInterrupted, UploadRejected)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -70,6 +76,7 @@ class OneFile:
         self._key = key_of(taken.file)
         self._entry = Entry(key=self._key or "")
         self._noted = self._entry
+        self._has_ticket = False
         self._ended: JobOutcome | None = None
         self._output: Output | None = None
 
@@ -116,6 +123,9 @@ class OneFile:
                 await self._wait()
             if self._work.save_to is not None and self._entry.reached in ("complete", "fetched"):
                 await self._fetch(self._work.save_to)
+            elif self._entry.step in OPEN_ENDS and self._entry.reached in ENDS:
+                # Only its output could not be fetched, which is not asked for now.
+                await self._write(self._entry.reached)
         except (*FATAL, ClaimLost):
             raise
         except SubmitUncertain as raised:
@@ -148,7 +158,7 @@ class OneFile:
             shipment,
             notes=self,
             recorded=recorded,
-            perhaps_asked=recorded is None and entry.asked_at is not None,
+            perhaps_asked=recorded is None and self._asked_just_now(entry),
         )
         await self._write("uploaded")
         if recorded is not None and ref.request_id == recorded.request_id:
@@ -162,7 +172,15 @@ class OneFile:
             request_id=entry.request_id,
             file_id=entry.file_id,
             age_s=self._work.session.clock.wall() - asked_at,
+            life_s=(entry.expires_at or asked_at) - asked_at,
         )
+
+    def _asked_just_now(self, entry: Entry) -> bool:
+        """Tell whether a ticket that nobody knows of may hold the name."""
+        if entry.asked_at is None:
+            return False
+        age_s = self._work.session.clock.wall() - entry.asked_at
+        return age_s < NAME_HELD_S + CLOCKS_DIFFER_S
 
     async def asking(self, request: Submit) -> None:
         """Note the name under which a ticket is about to be asked for; see `Notes`."""
@@ -193,6 +211,7 @@ class OneFile:
             submitted_at=asked_at,
             expires_at=asked_at + request.expire_time,
         )
+        self._has_ticket = True
 
     # --- waiting and fetching ----------------------------------------------------------------
 
@@ -241,13 +260,28 @@ class OneFile:
         """Note a step. `error` goes with the open ends, whose `after` is the step before."""
         after = None
         if error is not None:
-            after = self._entry.reached
-            changes = {"fate": type(error).__name__, "message": str(error)[:MESSAGE_CHARACTERS]}
+            after, changes = self._open_end(error)
         told = {"fate": None, "message": None, **changes}
         entry = attrs.evolve(self._entry, step=step, after=after, **told)  # type: ignore[arg-type]
         if self._journal is not None:
             await self._journal.write(entry)
         self._entry = entry
+
+    def _open_end(self, error: KrixikError) -> tuple[Step, dict[str, object]]:
+        """Give the step that the next run goes on from, and what there is to note."""
+        # A name on disk may hold bytes that are no text, which a database would not take.
+        message = str(error).encode("utf-8", "backslashreplace").decode("utf-8")
+        changes: dict[str, object] = {
+            "fate": type(error).__name__,
+            "message": message[:MESSAGE_CHARACTERS],
+        }
+        after = self._entry.reached
+        if after == "planned" and isinstance(error, RequestRejected):
+            changes["asked_at"] = None  # refused: no ticket of ours holds the name
+        if after == "ticketed" and self._has_ticket and isinstance(error, NOT_ARRIVED):
+            # There is nothing to look up: the next run asks for a ticket, however late it comes.
+            after = "planned"
+        return after, changes
 
     async def _refuse_a_change(self) -> None:
         """Refuse an input that is not what was sent: its outcome would be another file's."""

@@ -158,6 +158,16 @@ async def pull(
             yield item
 
 
+def is_journal(name: str, journal: Path) -> bool:
+    """Tell whether a file found in a folder is the journal itself, or one that SQLite adds."""
+    path, own = Path(name).absolute(), journal.absolute()
+    return path.parent == own.parent and path.name in (
+        own.name,
+        f"{own.name}-wal",
+        f"{own.name}-shm",
+    )
+
+
 def _some(names: Iterator[str]) -> list[str]:
     return list(islice(names, NAMES_AT_A_TIME))
 

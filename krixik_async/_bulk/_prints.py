@@ -103,8 +103,11 @@ def arguments_of(given: GivenFile) -> str:
         given.modules,
         given.expire_time,
     ]
-    text = json.dumps(told, sort_keys=True, default=_plain)
-    return hashlib.sha256(text.encode()).hexdigest()
+    try:
+        text = json.dumps(told, sort_keys=True, default=_plain)
+    except (TypeError, ValueError, RecursionError):
+        text = repr(told)  # wrong altogether: never what something was sent with
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _plain(value: object) -> object:

@@ -27,6 +27,7 @@ from krixik_async._bulk._inputs import (
     Taken,
     called,
     given_file,
+    is_journal,
     key_of,
     pull,
     take,
@@ -220,15 +221,7 @@ class Run:
     def _is_own(self, name: str) -> bool:
         """Tell whether a file of the folder is the journal itself."""
         journal = self._plan.journal
-        if journal is None:
-            return False
-        path = Path(name).absolute()
-        own = journal.absolute()
-        return path.parent == own.parent and path.name in (
-            own.name,
-            f"{own.name}-wal",
-            f"{own.name}-shm",
-        )
+        return journal is not None and is_journal(name, journal)
 
     def _once(self, taken: Taken) -> Taken:
         """Refuse what comes twice, of one key or for one path on the service.
@@ -238,7 +231,7 @@ class Run:
         if taken.error is not None:
             return taken
         for what, text in _names_of(taken.file, self._plan.work.defaults):
-            digest = hashlib.blake2b(f"{what} {text}".encode("utf-8", "surrogateescape"))
+            digest = hashlib.blake2b(f"{what} {text}".encode("utf-8", "surrogatepass"))
             short = int.from_bytes(digest.digest()[:8])
             if short in self._seen:
                 return attrs.evolve(taken, error=_twice(taken.file, what, text))
@@ -254,10 +247,10 @@ def _names_of(file: FileInput, defaults: FileInput) -> list[tuple[str, str]]:
         names.append(("key", str(key)))
     given = given_file(file, defaults)
     if given.symbolic_file_path is not None:
-        names.append(("path", str(given.symbolic_file_path)))
+        names.append(("path", str(given.symbolic_file_path).lower()))
     elif given.file_name is not None:
         directory = given.symbolic_directory_path or DEFAULT_DIRECTORY
-        names.append(("path", f"{str(directory).rstrip('/')}/{given.file_name}"))
+        names.append(("path", f"{str(directory).rstrip('/')}/{given.file_name}".lower()))
     return names
 
 

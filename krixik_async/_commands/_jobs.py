@@ -12,6 +12,7 @@ import click
 from krixik_async._commands._connecting import Chosen, Connection, connected, pipeline_option
 from krixik_async._commands._failing import JOBS_FAILED, TIMED_OUT
 from krixik_async._commands._printing import Bar, Printer
+from krixik_async._errors import SaveFailed
 
 if TYPE_CHECKING:
     from krixik_async._models import JobOutcome, ProcessStatus
@@ -96,7 +97,10 @@ async def resume(
     """Go on waiting for the jobs of a token, as --save-token wrote it."""
     from krixik_async._results import read_token
 
-    text = token.read().strip()
+    try:
+        text = token.read().strip()
+    except UnicodeDecodeError:
+        text = ""  # refused like any other text that is no token
     jobs = read_token(text)
     async with connection.open() as krixik:
 
@@ -118,7 +122,12 @@ async def follow(
     for outcome in result.pending:
         tell(printer, outcome)
     if result.pending and token_file is not None:
-        result.save_token(token_file)
+        try:
+            result.save_token(token_file)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            message = f"--save-token {str(token_file)!r} cannot be written: {why}"
+            raise SaveFailed(message) from error
         click.echo(
             f"{len(result.pending)} pending: go on with krixik-async resume {token_file}", err=True
         )

@@ -37,10 +37,10 @@ class Printer:
     def result(self, value: JSON, lines: Iterable[str]) -> None:
         """Print one result: the value as one line of JSON, or the lines."""
         if self.as_json:
-            click.echo(json.dumps(value, ensure_ascii=False))
-        else:
-            for line in lines:
-                click.echo(line)
+            lines = [json.dumps(value, ensure_ascii=False)]
+        for line in lines:
+            # A name on disk may hold bytes that are no text; so escaped they are right in JSON too.
+            click.echo(line.encode("utf-8", "backslashreplace").decode("utf-8"))
 
     def progress(self, total: int, what: str) -> AbstractContextManager[Bar]:
         """Draw a bar on stderr while the block lasts, if that is a terminal."""

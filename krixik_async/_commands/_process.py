@@ -14,7 +14,7 @@ import click
 from krixik_async._commands._connecting import Chosen, Connection, connected, pipeline_option
 from krixik_async._commands._failing import JOBS_FAILED, exit_status
 from krixik_async._commands._files import tags
-from krixik_async._errors import InvalidArgument, KrixikError
+from krixik_async._errors import InvalidArgument
 from krixik_async._wire import encode
 
 if TYPE_CHECKING:
@@ -54,12 +54,15 @@ class Wanted:
     def inputs(self) -> Iterator[FileInput]:
         """Give the files one by one; folders and patterns in the order of their names."""
         from krixik_async._bulk import FileInput
+        from krixik_async._bulk._inputs import is_journal
 
         for given in self.files:
             paths = _paths(given)
             if not paths:
                 click.echo(f"{given}: no file in this folder; those below are not read", err=True)
             for path in paths:
+                if self.journal is not None and path != given and is_journal(path, self.journal):
+                    continue
                 yield FileInput(path, file_name=Path(path).name if self.keep_names else None)
 
 
@@ -85,7 +88,7 @@ def _paths(given: str) -> list[str]:
 @click.option(
     "--journal",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Keep book in this file: the same command again goes on where it stopped.",
+    help="Write each step down in this file: the same command again goes on where it stopped.",
 )
 @click.option(
     "--out",
@@ -119,13 +122,12 @@ async def process(connection: Connection, chosen: Chosen, dry_run: bool, **given
         else:
             failed = await _process(connection, pipeline, wanted)
     if failed:
-        statuses = {exit_status(error) for error in failed}
-        raise click.exceptions.Exit(statuses.pop() if len(statuses) == 1 else JOBS_FAILED)
+        raise click.exceptions.Exit(failed.pop() if len(failed) == 1 else JOBS_FAILED)
 
 
-async def _process(connection: Connection, pipeline: Pipeline, wanted: Wanted) -> list[KrixikError]:
-    """Send them all; print what became of each; give what went wrong."""
-    failed: list[KrixikError] = []
+async def _process(connection: Connection, pipeline: Pipeline, wanted: Wanted) -> set[int]:
+    """Send them all; print what became of each; give the exit statuses of what went wrong."""
+    failed: set[int] = set()
     stream = pipeline.process_many(
         wanted.inputs(),
         max_in_flight=wanted.max_in_flight,
@@ -139,7 +141,7 @@ async def _process(connection: Connection, pipeline: Pipeline, wanted: Wanted) -
                 connection.printer.result(_value(outcome), [_line(outcome)])
                 bar.ended()
                 if outcome.error is not None:
-                    failed.append(outcome.error)
+                    failed.add(exit_status(outcome.error))
     return failed
 
 
@@ -169,11 +171,11 @@ def _path(file: FileInput) -> str:
     return str(file.local_file_path)
 
 
-async def _try(connection: Connection, pipeline: Pipeline, wanted: Wanted) -> list[KrixikError]:
-    """Check every file as it would be sent; print what would be; give what would be refused."""
+async def _try(connection: Connection, pipeline: Pipeline, wanted: Wanted) -> set[int]:
+    """Check every file as it would be sent; print what would be; give statuses of refusals."""
     from krixik_async import _sending
 
-    failed: list[KrixikError] = []
+    failed: set[int] = set()
     session, chain = pipeline._session, pipeline.module_chain
     for file in wanted.inputs():
         path = _path(file)
@@ -184,7 +186,7 @@ async def _try(connection: Connection, pipeline: Pipeline, wanted: Wanted) -> li
             shipment = await _sending.prepare(session, pipeline.name, chain, given)
         except InvalidArgument as error:
             click.echo(f"Error: {error}", err=True)
-            failed.append(error)
+            failed.add(exit_status(error))
             continue
         size = await shipment.source.size(session.offload)
         request: JSON = json.loads(encode(shipment.request))

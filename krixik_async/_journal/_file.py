@@ -11,7 +11,8 @@ A group that fails is rolled back whole and the file is as it was.
 After a kill the newest commits are in `-wal` beside the file. Whoever carries the file away without
 it would send again what had been sent since. So it can be told: a mark is set before the `-wal` is
 folded into the file, and repeated after; the repetition then is in the `-wal` only. A file in which
-the two differ, without a `-wal` beside it, is refused.
+the two differ, without a `-wal` that holds anything beside it, is refused. Whoever closes the file
+in order sees to it that they do not differ: the last one leaves no `-wal`.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ class JournalFile:
 
     def __init__(self, path: Path, owner: Owner, *, busy_s: float = BUSY_S) -> None:
         self._where = f"journal {str(path)!r}"
-        self._wal = Path(f"{path}-wal")
+        # Where SQLite puts it: beside what a link leads to, whatever the working folder is later.
+        self._wal = Path(f"{os.path.realpath(path)}-wal")
         self._level = "NORMAL"
         with self._explained():
             _make(path)
@@ -90,7 +92,9 @@ class JournalFile:
         connection = self._connection
         if not is_blank(connection):
             check(connection, owner, self._where)
-            if not is_whole(connection) and self._wal_is_empty():
+            # Reading makes one of no bytes if there was none. One that another process makes
+            # meanwhile is not empty, and not taken away as long as this connection is open.
+            if not is_whole(connection) and not self._wal_size():
                 raise damaged(
                     self._where,
                     "its newest steps are in a file of the same name with -wal at its end, which "
@@ -103,6 +107,8 @@ class JournalFile:
                 "put it on a local disk that can be written"
             )
         connection.execute("PRAGMA wal_autocheckpoint = 0")
+        # Else it keeps its greatest size for good, and would be folded after each group from then.
+        connection.execute("PRAGMA journal_size_limit = 0").fetchone()
         # Nothing was sent yet that a power cut could make us forget.
         connection.execute(f"PRAGMA synchronous = {self._level}")
         with self._transaction():
@@ -112,21 +118,25 @@ class JournalFile:
         check(connection, owner, self._where)
         self._fold()
 
-    def _wal_is_empty(self) -> bool:
-        """Tell whether the -wal held nothing when it was opened.
-
-        Reading makes one of no bytes if there was none. One that another process makes meanwhile
-        is not empty, and not taken away as long as this connection is open.
-        """
-        return not self._wal.exists() or self._wal.stat().st_size == 0
-
     def _fold(self) -> None:
-        """Fold the -wal into the file, as far as no other process reads from it."""
-        with self._transaction():
-            mark = set_mark(self._connection)
-        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        with self._transaction():
-            repeat_mark(self._connection, mark)
+        """Fold the -wal into the file, as far as no other process reads from it.
+
+        Done over where another process has folded meanwhile, for then its repetition of the mark
+        may have been folded, too.
+        """
+        settled = False
+        while not settled:
+            with self._transaction():
+                mark = set_mark(self._connection)
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            with self._transaction():
+                settled = repeat_mark(self._connection, mark)
+
+    def _wal_size(self) -> int:
+        try:
+            return self._wal.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def write(self, group: Sequence[Written]) -> None:
         """Carry the operations out in one transaction, in order.
@@ -146,13 +156,19 @@ class JournalFile:
                         one.result = one.operation(self._connection)
                     except KrixikError as refusal:
                         one.error = refusal
-            for one in group:
-                one.done = True
-            if self._wal.stat().st_size > FOLD_BYTES:
+        for one in group:
+            one.done = True
+        # The group is written, whatever becomes of this: one that fails is made up for later.
+        with suppress(sqlite3.Error, OSError):
+            if self._wal_size() > FOLD_BYTES:
                 self._fold()
 
     def close(self) -> None:
         """Close it; the last process to do so folds the -wal into the file."""
+        # A fold that failed, or whose process was killed, has left the mark without repetition.
+        with suppress(sqlite3.Error):
+            if not is_whole(self._connection):
+                self._fold()
         self._connection.close()
 
     @contextmanager

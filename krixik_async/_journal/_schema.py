@@ -137,9 +137,17 @@ def set_mark(connection: sqlite3.Connection) -> int:
     return int(mark)
 
 
-def repeat_mark(connection: sqlite3.Connection, mark: int) -> None:
-    """Note that everything up to this mark was folded into the file."""
-    connection.execute("UPDATE marks SET repeated = max(repeated, ?)", (mark,))
+def repeat_mark(connection: sqlite3.Connection, mark: int) -> bool:
+    """Note that everything up to this mark was folded into the file, if it is the last one still.
+
+    Tells whether that is settled: by this, or because the process that has set a later mark has
+    yet to repeat it. If it has done so already, its repetition may have been folded with the rest.
+    """
+    last, repeated = connection.execute("SELECT mark, repeated FROM marks").fetchone()
+    if last != mark:
+        return bool(last != repeated)
+    connection.execute("UPDATE marks SET repeated = mark")
+    return True
 
 
 def is_whole(connection: sqlite3.Connection) -> bool:

@@ -178,7 +178,10 @@ class Planner:
 
     def next_due(self) -> float:
         """Give the time at which there may be more to ask than there is now."""
-        due = min(self._agenda.next_due(), self._rounds.next_due())
+        due = self._agenda.next_due()
+        if len(self._confirm) < _TO_CONFIRM:
+            # Until then no round begins, however long it has been due.
+            due = min(due, self._rounds.next_due())
         if self._held() and self.breaker.is_open:
             due = min(due, self.breaker.next_probe)
         return due

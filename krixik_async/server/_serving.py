@@ -7,12 +7,15 @@ folder that is in use as a traceback. SIGINT and SIGTERM end the server graceful
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib.util
 import logging
 import os
 import signal
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -194,7 +197,30 @@ def _serve_on(listener: socket.socket, app: Starlette, ready: Callable[[], objec
 
     handlers = {number: signal.signal(number, stop) for number in _STOPS}
     try:
-        anyio.run(run)
+        with quiet_about_late_ends():
+            anyio.run(run)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def quiet_about_late_ends() -> Iterator[None]:
+    """Keep back what asyncio says of workers whose pipes end after the loop has.
+
+    They have been killed and waited for by then, but on a busy machine the loop may be closed
+    before it has read the end of their output. Python 3.13 complains of that when the pipe's
+    keeper is collected, which is done here so that it happens now.
+    """
+    heard = sys.unraisablehook
+
+    def hear(unraisable: sys.UnraisableHookArgs) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            heard(unraisable)
+
+    sys.unraisablehook = hear
+    try:
+        yield
+    finally:
+        gc.collect()
+        sys.unraisablehook = heard
