@@ -513,8 +513,11 @@ async def test_a_transport_that_was_handed_in_is_closed_and_a_client_is_not() ->
 
 
 INTERRUPTED = """
-import anyio, sys
+import anyio, signal, sys
 from krixik_async import Krixik
+
+# What a shell starts in the background ignores Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 async def main():
     async with Krixik.local(min_module_seconds=1000) as krixik:

@@ -8,6 +8,7 @@ Prints "started" when it begins, then a line of JSON for each outcome.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 
 import anyio
@@ -37,4 +38,6 @@ async def work(url: str, key: str, name: str, folder: str, journal: str, out: st
 
 
 if __name__ == "__main__":
+    # A shell lets what it starts in the background ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     anyio.run(work, *sys.argv[1:7], backend=sys.argv[7])
