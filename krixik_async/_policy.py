@@ -298,7 +298,15 @@ def _expiry_looks(ref: JobRef, wall: float) -> list[float]:
     return [at - wall for at in (last, ref.expires_at + AFTER_EXPIRY_S) if at > wall]
 
 
-def fill(state: PollState, watched: Watched, *, now: float, wall: float, waiting: int) -> None:
+def fill(
+    state: PollState,
+    watched: Watched,
+    *,
+    now: float,
+    wall: float,
+    waiting: int,
+    rate_per_s: float | None = None,
+) -> None:
     """Let the scratch state show this job, to a policy of ours or to a tenacity `wait_*` object.
 
     Tenacity's own reads the real clock; that it does not is because the times are set here.
@@ -310,7 +318,7 @@ def fill(state: PollState, watched: Watched, *, now: float, wall: float, waiting
     job.stage_age_s = max(0.0, now - watched.entered_at[-1]) if watched.entered_at else job.age_s
     job.since_look_s = job.age_s if watched.unfinished_at is None else now - watched.unfinished_at
     job.expires_in_s = None if ref.expires_at is None else ref.expires_at - wall
-    job.waiting = waiting
+    job.waiting, job.rate_per_s = waiting, rate_per_s
     state.start_time = watched.started_at
     state.outcome_timestamp = now
     state.attempt_number = max(1, watched.looks)

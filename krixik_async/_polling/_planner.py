@@ -85,7 +85,8 @@ class Planner:
             return True
         wall = self._clock.wall()
         delays: list[float] = []
-        fill(self._state, entry, now=now, wall=wall, waiting=self.waiting)
+        rate = self._asker.rate
+        fill(self._state, entry, now=now, wall=wall, waiting=self.waiting, rate_per_s=rate)
         for waiter in entry.each_waiter():
             try:
                 delays.append(delay_by(waiter.interval, self._state, entry))
