@@ -216,6 +216,41 @@ async def test_a_stopped_job_comes_out_of_a_stream_as_pending_when_it_is_stopped
     assert len(house.scheduler) == 0
 
 
+async def test_a_job_that_others_wait_for_comes_out_of_each_stream_once() -> None:
+    """Stopped in one, where its end is not told any more; at the time-out in the other."""
+    house = House({"r1": 5.0})
+    other = house.subscribe(ref(1), ref(2))
+    given = {"on_update": None, "max_waiting": None, "timeout": 8.0}
+    came = []
+    for schedule in (until(tenacity.stop_after_attempt(1)), until(tenacity.stop_never)):
+        stream = AsCompleted(
+            house.waiter,
+            [ref(1), ref(2), ref(3)],
+            lambda job: job,  # type: ignore[arg-type, return-value]
+            schedule=schedule,
+            **given,  # type: ignore[arg-type]
+        )
+        came.append(sorted([(o.request_id, o.state) async for o in stream]))
+        await house.clock.sleep(6.0)
+    assert came[0] == [("r1", "pending"), ("r2", "pending"), ("r3", "pending")]
+    assert came[1] == [("r1", "complete"), ("r2", "pending"), ("r3", "pending")]
+    other.detach()
+
+
+async def test_a_stopped_job_tells_its_wait_nothing_more() -> None:
+    house, told = House({"r1": 5.0, "r2": 9.0}), []
+
+    def stop(state: tenacity.RetryCallState) -> bool:
+        assert state.outcome is not None
+        return bool(state.outcome.result().file_id == "f1")
+
+    other = house.subscribe(ref(1))
+    result = await wait(house, ref(1), ref(2), stop=stop, on_update=lambda o: told.append(o))
+    assert states(result) == {"r1": "pending", "r2": "complete"}
+    assert [o.state for o in told if o.request_id == "r1"] == ["pending"]
+    assert [o.state for o in await house.ended(other)] == ["complete"]
+
+
 async def test_a_long_stream_does_not_hold_what_it_stopped() -> None:
     """And what is stopped makes room for the next."""
     house, came = House(), 0
