@@ -409,12 +409,12 @@ def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
 
 def test_a_folder_is_refused(path: Path) -> None:
     path.mkdir()
-    with pytest.raises(JournalError, match="cannot be used: unable to open"), opened(path):
+    with pytest.raises(JournalError, match="cannot be opened: Is a directory"), opened(path):
         pass
 
 
 def test_a_path_without_a_name_is_refused_as_a_folder_is() -> None:
-    with pytest.raises(JournalError, match=r"journal '\.' cannot be used"), opened(Path()):
+    with pytest.raises(JournalError, match=r"journal '\.' cannot be opened"), opened(Path()):
         pass
 
 
