@@ -40,7 +40,7 @@ from krixik_async.server._faults import (
     Throttle,
     Truncate,
 )
-from krixik_async.server._plan import FaultPlan
+from krixik_async.server._plan import FAULTS_PATH, FaultPlan
 from krixik_async.server._records import account_of, new_id
 from krixik_async.server._young import Given, YoungRecords
 
@@ -49,7 +49,6 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
-FAULTS_PATH = "/-/faults"
 HANG_UP = "krixik_async.hang_up"
 _MOST_PLAN_BYTES = 2**20
 _JSON = (b"content-type", b"application/json")

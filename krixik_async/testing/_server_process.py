@@ -14,8 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from krixik_async.server._mischief import FAULTS_PATH
-from krixik_async.server._plan import FaultPlan
+from krixik_async.server._plan import FAULTS_PATH, FaultPlan
 
 _READY = "krixik-async server ready on "
 # The server's own grace is 3 s; then its workers end.

@@ -34,7 +34,7 @@ from pathlib import Path
 
 import attrs
 
-from krixik_async.server._mischief import FAULTS_PATH
+from krixik_async.server._plan import FAULTS_PATH
 from krixik_async.testing import (
     Answer,
     Corrupt,
