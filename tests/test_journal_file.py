@@ -470,6 +470,23 @@ def test_a_journal_that_does_not_say_whose_it_is_is_refused(path: Path, name: st
     refused(path, error, "whose it is" if name == "salt" else "of pipeline None")
 
 
+@pytest.mark.parametrize("what", ["deleted", "moved", "replaced"])
+def test_a_journal_that_is_taken_away_while_in_use_is_not_written_any_more(
+    path: Path, what: str
+) -> None:
+    """SQLite would go on in a file that has no name any more, and the next run send all again."""
+    with opened(path) as file:
+        put(file, "a")
+        if what == "deleted":
+            path.unlink()
+        else:
+            path.rename(path.with_name("moved.db"))
+        if what == "replaced":
+            path.write_bytes(b"")
+        with pytest.raises(JournalError, match="moved, deleted or replaced while it was in use"):
+            put(file, "b")
+
+
 def test_damage_that_shows_while_writing_is_told_and_nothing_is_written(path: Path) -> None:
     with opened(path) as file:
         put(file, *(f"a file with a long name, number {n:05}" for n in range(2000)))

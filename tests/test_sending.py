@@ -585,6 +585,17 @@ async def test_an_upload_host_that_fails_may_have_stored_the_file(w: World) -> N
     await one_file(w, "a.txt")
 
 
+@pytest.mark.parametrize("status", [200, 201, 303])
+async def test_an_upload_host_that_confirms_in_other_words_has_stored_the_file(
+    w: World, status: int
+) -> None:
+    """Called refused, it would be sent once more, and processed twice."""
+    w.fail(UPLOAD, answer=lambda _, __: httpx.Response(status))
+    await w.books().process(local_file_path=TEXT, file_name="a.txt")
+    assert w.sent.count(UPLOAD) == 1
+    await one_file(w, "a.txt")
+
+
 async def test_an_upload_that_is_refused_takes_a_new_ticket(w: World) -> None:
     """A 403 of the upload host is about the form, not about the api key."""
     w.fail(UPLOAD, answer=says(403, b"<Error/>"))

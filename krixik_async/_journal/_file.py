@@ -74,8 +74,9 @@ class JournalFile:
 
     def __init__(self, path: Path, owner: Owner, *, busy_s: float = BUSY_S) -> None:
         self._where = f"journal {str(path)!r}"
-        # Where SQLite puts it: beside what a link leads to, whatever the working folder is later.
-        self._wal = Path(f"{os.path.realpath(path)}-wal")
+        # What a link leads to, whatever the working folder is later; the -wal is beside it.
+        self._path = Path(os.path.realpath(path))
+        self._wal = Path(f"{self._path}-wal")
         self._level = "NORMAL"
         with self._explained():
             _make(path)
@@ -85,6 +86,8 @@ class JournalFile:
         try:
             with self._explained():
                 self._prepare(owner)
+                opened = self._path.stat()
+                self._identity = opened.st_dev, opened.st_ino
         except BaseException:
             self._connection.close()
             raise
@@ -147,6 +150,7 @@ class JournalFile:
         """
         level = "FULL" if any(one.durable for one in group) else "NORMAL"
         with self._explained():
+            self._refuse_if_moved()
             if level != self._level:
                 self._connection.execute(f"PRAGMA synchronous = {level}")
                 self._level = level
@@ -163,6 +167,18 @@ class JournalFile:
         with suppress(sqlite3.Error, OSError):
             if self._wal_size() > FOLD_BYTES:
                 self._fold()
+
+    def _refuse_if_moved(self) -> None:
+        """Refuse to write what nobody would find again: SQLite goes on in a file without a name."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._identity:
+            raise JournalError(
+                f"{self._where} was moved, deleted or replaced while it was in use, so no further "
+                "step is taken: put it back, together with its -wal, and make the same call again"
+            )
 
     def close(self) -> None:
         """Close it; the last process to do so folds the -wal into the file."""
