@@ -123,8 +123,21 @@ class WaitResult(Mapping[str, JobOutcome]):
         return self._token()
 
     def save_token(self, path: str | os.PathLike[str]) -> None:
-        """Write the resume token of any number of pending jobs to a file (blocking, small)."""
-        Path(path).write_text(self._token(), encoding="utf-8")
+        """Write the resume token of any number of pending jobs to a file (blocking, small).
+
+        What the file held before stays until all of it is written: it may be the only copy of ids.
+        """
+        target = Path(os.path.realpath(path))
+        if target.exists() and not target.is_file():
+            target.write_text(self._token(), encoding="utf-8")  # a pipe or a device
+            return
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            part.write_text(self._token(), encoding="utf-8")
+            part.replace(target)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
 
     def _token(self) -> str:
         jobs = [attrs.astuple(outcome.job) for outcome in self.pending]

@@ -182,9 +182,9 @@ class Scheduler:
                 await self._ask(work, opening)
         except AuthenticationError as error:
             self._fail_all(error)
-        except ClientClosed:
+        except ClientClosed as error:
             # A wait begun on a closed client ends with that; it would be ridden out as an outage.
-            self.close()
+            self._fail_all(error)
         except Exception as error:  # noqa: BLE001 - a bug: these waits must end, not hang
             self._register.fail(entries, error)
         self._notice_throttles()

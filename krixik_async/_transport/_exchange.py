@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -23,6 +24,7 @@ from krixik_async._tasks import TaskSet, on_trio
 from krixik_async._transport._asgi import InProcessTransport
 from krixik_async._transport._failures import meaning, reported, timed_out
 from krixik_async._transport._given import ClientSender, TransportSender
+from krixik_async._transport._home import ELSEWHERE, Home
 from krixik_async._transport._pace import Pace, TransportStatistics, retry_after_s
 from krixik_async._transport._permits import Permits, Turn
 from krixik_async._transport._seam import Progress, Sender, Target, host_of
@@ -158,6 +160,7 @@ class Exchanges:
         self._under_way: set[Attempt[Any]] = set()
         self._pauses: set[anyio.CancelScope] = set()
         self._closed = False
+        self._home = Home()
         self._all_ended: anyio.Event | None = None
         self._requests = 0
         self._throttled = 0
@@ -231,6 +234,9 @@ class Exchanges:
         What waits for a permit gets one as others end, and learns of the closing then.
         """
         self._closed = True
+        if self._home.is_elsewhere():
+            await self._abandon()
+            return
         for scope in tuple(self._pauses):
             scope.cancel()
         with anyio.CancelScope(shield=True):
@@ -243,6 +249,14 @@ class Exchanges:
                     await self._all_ended.wait()
             sender, self._sender = self._sender, None
             if sender is not None:
+                await sender.aclose()
+
+    async def _abandon(self) -> None:
+        """Close what can be closed from another loop than it was opened on."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            # Where that loop has ended there is nothing left that could close in order.
+            with suppress(RuntimeError):
                 await sender.aclose()
 
     async def pause(self, seconds: float) -> None:
@@ -269,6 +283,8 @@ class Exchanges:
     def _open_sender(self) -> Sender:
         if self._closed:
             raise ClientClosed("the client is closed: make a new one")
+        if self._home.is_elsewhere():
+            raise ClientClosed(ELSEWHERE)
         if self._sender is None:
             self._sender = default_sender()
         self._requests += 1
