@@ -13,9 +13,10 @@ import anyio
 import pytest
 
 from krixik_async._errors import AnswerLost, ClientClosed
+from krixik_async._transport import TransportSettings
 from krixik_async._transport._limits import Limit, Limits
 from krixik_async.testing import VirtualTimeLoop
-from tests.transport_world import STATUS, Peer, raw_server, read_text, transport_to
+from tests.transport_world import KEY, STATUS, Peer, raw_server, read_text, transport_to
 
 T = TypeVar("T")
 
@@ -189,8 +190,8 @@ def test_a_scope_that_ends_in_the_turn_of_the_limit_knows_its_own_cancellation(f
             for who in (scope, limit) if first == "scope" else (limit, scope):
                 loop.call_soon(who.cancel)
             with limit:
-                while True:
-                    # Here a task waits for no future that would keep the first cancellation.
+                # So a task waits for no future, which would keep the first cancellation.
+                while True:  # noqa: ASYNC110
                     await asyncio.sleep(0)
             await asyncio.sleep(1e9)
         await asyncio.sleep(1)
@@ -256,15 +257,18 @@ async def test_a_call_ends_by_its_limit_and_closes_its_connection(
     ended = anyio.Event()
 
     async def handle(peer: Peer) -> None:
+        await peer.request()
+        await peer.answer()
         await handler(peer)
         ended.set()
 
-    async with (
-        raw_server(handle) as server,
-        transport_to(server.url, attempts=1, attempt_timeout_s=0.05) as world,
-    ):
+    async with raw_server(handle) as server, transport_to(server.url) as world:
+        await world.transport.call(STATUS, read_text)
+        brief = TransportSettings(
+            api_url=server.url, api_key=KEY, attempts=1, attempt_timeout_s=0.05
+        )
         with pytest.raises(AnswerLost, match=r"no answer within 0\.05 s"):
-            await world.transport.call(STATUS, read_text)
+            await world.transport.with_settings(brief).call(STATUS, read_text)
         with anyio.fail_after(10):
             await ended.wait()
         world.check_nothing_leaked()
