@@ -259,8 +259,10 @@ async def test_a_call_ends_by_its_limit_and_closes_its_connection(
     async def handle(peer: Peer) -> None:
         await peer.request()
         await peer.answer()
-        await handler(peer)
-        ended.set()
+        try:
+            await handler(peer)
+        finally:
+            ended.set()
 
     async with raw_server(handle) as server, transport_to(server.url) as world:
         await world.transport.call(STATUS, read_text)
