@@ -262,7 +262,7 @@ class OneFile:
         if error is not None:
             after, changes = self._open_end(error)
         told = {"fate": None, "message": None, **changes}
-        entry = attrs.evolve(self._entry, step=step, after=after, **told)  # type: ignore[arg-type]
+        entry = attrs.evolve(self._entry, step=step, after=after, **told)  # type: ignore[arg-type]  # names of Entry
         if self._journal is not None:
             await self._journal.write(entry)
         self._entry = entry
