@@ -197,6 +197,19 @@ def test_search_shows_where_the_words_are(filled: Shelf) -> None:
     )
 
 
+def test_hits_a_file_are_counted_where_meaning_is_searched_alone(filled: Shelf) -> None:
+    """-k means nothing to a keyword search, so it is refused rather than ignored."""
+    done = filled.run("search", "-p", PIPELINE, "-k", "2", "harbour")
+    assert (done.exit_code, done.stdout, done.stderr) == (
+        2,
+        "",
+        (
+            "Error: -k counts the hits of a semantic search, and the pipeline's last module is "
+            "keyword-db, not vector-db\n"
+        ),
+    )
+
+
 def test_fetch_saves_the_output_and_says_where(filled: Shelf, tmp_path: Path) -> None:
     done = filled.run("fetch", "-p", PIPELINE, "--out", str(tmp_path / "new"), filled.file_id)
     saved = tmp_path / "new" / f"{filled.file_id}.db"
