@@ -450,6 +450,30 @@ async def test_left_early_it_stops_pulling_and_leaves_no_task(w: World, tmp_path
     assert await w.done(w.books(), "after.txt")
 
 
+async def test_what_was_sent_and_not_yet_yielded_is_known_by_its_ids(
+    w: World, tmp_path: Path
+) -> None:
+    """After leaving too: nothing of it is on the service that cannot be waited for."""
+    filled(tmp_path / "big", 40)
+    books = w.books()
+    stream = books.process_many(tmp_path / "big", max_in_flight=4)
+    assert stream.outstanding == ()
+    first = await anext(stream)
+    await stream.aclose()
+    left = await books.wait_until_complete(stream.outstanding)
+    assert 2 <= len(left) <= 4
+    known = {outcome.file_id for outcome in left.complete} | {first.file_id}
+    stored = books.iter_files(symbolic_directory_paths=["/*"])
+    assert {record.file_id async for record in stored} == known
+
+
+async def test_at_the_end_nothing_is_outstanding(w: World, shelf: Path) -> None:
+    (shelf / "03.odd").write_bytes(b"refused before anything is sent")
+    async with w.books().process_many(shelf) as stream:
+        assert len([outcome async for outcome in stream]) == 4
+    assert stream.outstanding == ()
+
+
 async def test_dropped_it_stops_by_itself(w: World, tmp_path: Path) -> None:
     filled(tmp_path / "big", 40)
     stream = w.books().process_many(tmp_path / "big", max_in_flight=4)

@@ -7,8 +7,11 @@ import io
 import json
 import os
 import pty
+import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,8 @@ from krixik_async._commands._files import _hit_line, _warning_line
 from krixik_async._commands._jobs import follow
 from krixik_async._commands._printing import Printer, columns
 from krixik_async._commands._process import Wanted
+from krixik_async.testing import Delay, FaultPlan
+from krixik_async.testing import ServerProcess as Server
 from tests.server_process import ServerProcess
 
 PIPELINE = "books=keyword-db"
@@ -425,6 +430,58 @@ def test_process_again_with_its_journal_sends_nothing_twice(folder: Path, tmp_pa
     ]
     assert [[value["resumed"] for value in values] for values in said] == [[False] * 2, [True] * 2]
     assert [value["file_id"] for value in said[0]] == [value["file_id"] for value in said[1]]
+
+
+# What a shell starts in the background ignores Ctrl-C.
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from krixik_async.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_interrupt_tells_how_to_go_on_waiting_for_what_was_sent(
+    folder: Path, tmp_path: Path, as_json: bool
+) -> None:
+    """Without a journal the ids are known to nobody else: they are told as a command to paste."""
+    no_answer = FaultPlan(Delay("process_status", seconds=60))
+    with Server(tmp_path / "data", faults=no_answer, min_module_seconds=100) as server:
+        environment = {**os.environ, "KRIXIK_API_KEY": server.api_key}
+        options = ["-p", PIPELINE, "--api-url", server.url]
+
+        def begin(*command: str) -> subprocess.Popen[str]:
+            return subprocess.Popen(
+                [sys.executable, "-c", INTERRUPTIBLE, *command],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+
+        with begin("process", *options, *["--json"] * as_json, str(folder)) as sending:
+            while server.fault_counts[0]["matched"] < 2:
+                assert sending.poll() is None
+                time.sleep(0.02)
+            sending.send_signal(signal.SIGINT)
+            out, err = sending.communicate(timeout=30)
+        assert (sending.returncode, out) == (130, "")
+        *told, last = err.splitlines()
+        assert last == "Interrupted. Jobs that were sent go on."
+        if as_json:
+            said = json.loads(told.pop())
+            command = said["command"]
+            assert said == {"request_ids": shlex.split(command)[6:], "command": command}
+        else:
+            introduction, command = told
+            assert introduction == "To go on waiting for what was sent:"
+        server.set_faults(FaultPlan())
+        program, name, *given, first, second = shlex.split(command)
+        assert (program, name, given) == ("krixik-async", "wait", options)
+        with begin("status", *options, first, second) as asking:
+            out, _ = asking.communicate(timeout=30)
+    assert out == f"{first}  ongoing  module_1 waiting\n{second}  ongoing  module_1 waiting\n"
 
 
 @pytest.mark.parametrize("pattern", ["", "*"])

@@ -14,6 +14,7 @@ from krixik_async._bulk._outcomes import BulkOutcome
 from krixik_async._bulk._run import Plan, Run
 from krixik_async._closing import Closing
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
+from krixik_async._models import JobRef
 from krixik_async._session import Session
 from krixik_async._validation import check_bool, kind_of
 from krixik_async._waiting import check_poll
@@ -52,6 +53,15 @@ class BulkStream(Closing):
             await self.aclose()
             outcome.raise_for_failure()
         return outcome
+
+    @property
+    def outstanding(self) -> tuple[JobRef, ...]:
+        """Give the jobs that were sent and whose outcome was not yielded; for any wait.
+
+        At most `max_in_flight`; still there after leaving. The upload of one may have been cut
+        off by that: waited for, it is "not_found".
+        """
+        return () if self._run is None else self._run.outstanding
 
     async def aclose(self) -> None:
         """Stop, and wait until what was begun here has ended and the journal is closed.
