@@ -7,6 +7,7 @@ Everything against the real server in process, in virtual time; what a journal a
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -29,6 +30,9 @@ from krixik_async import (
     ProcessFailed,
     SubmitUncertain,
 )
+from krixik_async._bulk._apart import takes_from
+from krixik_async._bulk._inputs import pull
+from krixik_async._offload import InlineOffload
 from tests.client_side import (
     LINK,
     OUTPUT,
@@ -577,8 +581,9 @@ async def test_an_error_of_the_callers_own_iterable_comes_after_what_was_begun(
         ([], {"local_save_directory": 5}, "local_save_directory is int"),
         ([], {"poll": 3}, "poll is 3"),
         ([], {"local_save_directory": "out", "max_in_flight": -1}, "max_in_flight is -1"),
-        ("shelf", {"local_save_directory": "shelf"}, "is the folder that the files are taken from"),
-        ("shelf/*.txt", {"local_save_directory": "./shelf"}, "is the folder that the files"),
+        ("shelf", {"local_save_directory": "shelf"}, "is a folder that the files are taken from"),
+        ("shelf/*.txt", {"local_save_directory": "./shelf"}, "is a folder that the files"),
+        ("shelf/**/*.txt", {"local_save_directory": "shelf/out"}, "is a folder that the files"),
     ],
 )
 async def test_what_is_wrong_for_all_is_refused_at_once(
@@ -587,6 +592,29 @@ async def test_what_is_wrong_for_all_is_refused_at_once(
     with pytest.raises((InvalidArgument, InvalidArgumentType), match=match):
         w.books().process_many(files, **given)
     assert w.sent == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "", "in", "in/*", "in/*.txt", "in/**", "in/**/*.txt", "in/**/b/*.txt",
+        "in/a/../**/x.txt", "in/*/x.txt", "in/*/*/x.txt", "in/?/b/*", "in/[!a]*/x.txt", "in/a**/x*",
+        "**/a/*.txt", "*/*.txt", "in/.*/*.txt", "in/**/.h/*.txt",
+    ],
+)  # fmt: skip
+async def test_outputs_may_be_saved_wherever_no_file_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """Held against what is found: of every folder of a tree, those that a source takes from."""
+    monkeypatch.chdir(tmp_path)
+    folders = [Path(name) for name in ("", "in", "in/a", "in/a/b", "in/b", "in/.h", "in/.h/a", "k")]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+        (folder / "x.txt").touch()
+    found = pull(source, InlineOffload(), lambda _: False)
+    taken = {os.path.normpath(str(name)) async for name in found}
+    assert {str(folder / "x.txt") for folder in folders if takes_from(source, folder)} == taken
+    assert not takes_from("in/x.txt", Path("in"))  # one file is not looked for
 
 
 class BytesPath:

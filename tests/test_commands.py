@@ -432,6 +432,20 @@ def test_process_again_with_its_journal_sends_nothing_twice(folder: Path, tmp_pa
     assert [value["file_id"] for value in said[0]] == [value["file_id"] for value in said[1]]
 
 
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+@pytest.mark.parametrize("inputs", ["", "*.txt", "**/*.txt"])
+def test_outputs_are_not_saved_where_inputs_are_looked_for(
+    folder: Path, tmp_path: Path, inputs: str, dry_run: list[str]
+) -> None:
+    """Else the same command would take them for inputs the next time."""
+    options = ["--local", str(tmp_path / "data"), "-p", PIPELINE, "--out", str(folder), *dry_run]
+    done = CliRunner().invoke(cli, ["process", *options, str(folder / inputs)])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "is a folder that the files are taken from" in done.stderr
+    named = [str(folder / name) for name in ("a.txt", "b.txt")]
+    assert CliRunner().invoke(cli, ["process", *options, *named]).exit_code == 0
+
+
 # What a shell starts in the background ignores Ctrl-C.
 INTERRUPTIBLE = """
 import signal

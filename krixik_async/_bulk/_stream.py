@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
 from krixik_async import _fetching
+from krixik_async._bulk._apart import check_apart
 from krixik_async._bulk._flow import Work
 from krixik_async._bulk._inputs import FileInput, Files, check_files
 from krixik_async._bulk._outcomes import BulkOutcome
@@ -98,8 +99,8 @@ def process_many(
         check_bool("download_output", download)
     fetching = download is True or (download is None and save_to is not None)
     directory = _fetching.check_directory(save_to) if fetching else None
-    if directory is not None:
-        _check_apart(files, directory)
+    if directory is not None and isinstance(files, str | os.PathLike):
+        check_apart(os.fspath(files), directory)
     work = Work(
         session=session,
         pipeline=pipeline,
@@ -115,18 +116,6 @@ def process_many(
         journal=check_journal(journal),
     )
     return BulkStream(plan, check_on_error(on_error))
-
-
-def _check_apart(files: Files, directory: Path) -> None:
-    """Refuse to save outputs where the inputs are still being looked for."""
-    if not isinstance(files, str | os.PathLike):
-        return
-    source = Path(files).absolute()
-    if directory.absolute() in (source, source.parent):
-        raise InvalidArgument(
-            f"local_save_directory {str(directory)!r} is the folder that the files are taken "
-            "from: outputs would be taken for inputs; name another folder"
-        )
 
 
 def check_on_error(on_error: object) -> OnError:

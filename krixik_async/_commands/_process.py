@@ -45,6 +45,14 @@ class Wanted:
         """Give the number of files, or 0 if folders or patterns hide it."""
         return 0 if any(_is_many(given) for given in self.files) else len(self.files)
 
+    def check(self) -> None:
+        """Raise InvalidArgument if the outputs would be saved where files are looked for."""
+        from krixik_async._bulk._apart import check_apart
+
+        for given in self.files:
+            if self.out is not None and _is_many(given):
+                check_apart(given, self.out)
+
     def arguments(self) -> dict[str, Any]:
         """Give the arguments that are the same for every file."""
         return {
@@ -118,6 +126,7 @@ async def process(connection: Connection, chosen: Chosen, dry_run: bool, **given
     One line a file as it ends. The exit status is 0 if all are complete.
     """
     wanted = Wanted(**given)
+    wanted.check()
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
         if dry_run:
