@@ -2,9 +2,9 @@
 
 Ids, names, directories, file paths and tags are OR-ed, timestamps AND-ed on top, both ends
 included. A name may have a "*" at either end, also the one in a file path, a directory one at its
-end ("/home/*" is /home and what is below it), a tag's value may be "*". Empty lists choose nothing. Ids count as not found if no finished
-file of the pipeline has them; other selectors returned zero results if nothing they match is
-within the timestamps.
+end ("/home/*" is /home and what is below it), a tag's value may be "*". Empty lists choose nothing.
+Ids count as not found if no finished file of the pipeline has them; other selectors returned zero
+results if nothing they match is within the timestamps.
 """
 
 from __future__ import annotations
