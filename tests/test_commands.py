@@ -36,9 +36,7 @@ from krixik_async._commands._files import _hit_line, _warning_line
 from krixik_async._commands._jobs import follow
 from krixik_async._commands._printing import Printer, columns
 from krixik_async._commands._process import Wanted
-from krixik_async.testing import Delay, FaultPlan
-from krixik_async.testing import ServerProcess as Server
-from tests.server_process import ServerProcess
+from krixik_async.testing import Delay, FaultPlan, ServerProcess
 
 PIPELINE = "books=keyword-db"
 UNKNOWN = "11111111-1111-4111-8111-111111111111"
@@ -461,7 +459,7 @@ def test_an_interrupt_tells_how_to_go_on_waiting_for_what_was_sent(
 ) -> None:
     """Without a journal the ids are known to nobody else: they are told as a command to paste."""
     no_answer = FaultPlan(Delay("process_status", seconds=60))
-    with Server(tmp_path / "data", faults=no_answer, min_module_seconds=100) as server:
+    with ServerProcess(tmp_path / "data", faults=no_answer, min_module_seconds=100) as server:
         environment = {**os.environ, "KRIXIK_API_KEY": server.api_key}
         options = ["-p", PIPELINE, "--api-url", server.url]
 
@@ -642,13 +640,10 @@ def test_failures_of_several_kinds_leave_with_one_status_of_their_own(filled: Sh
 
 def test_a_rejected_key_ends_a_delete_at_once(tmp_path: Path) -> None:
     """There is no point in trying the other files."""
-    server = ServerProcess(tmp_path, key="another-key").start()
-    try:
+    with ServerProcess(tmp_path) as server:
         environ = {"KRIXIK_API_KEY": "no-such-key"}
         options = ["--api-url", server.url, "-p", PIPELINE, UNKNOWN, UNKNOWN]
         done = CliRunner(env=environ).invoke(cli, ["delete", *options])
-    finally:
-        server.stop()
     assert (done.exit_code, len(done.stderr.splitlines())) == (3, 1)
 
 
