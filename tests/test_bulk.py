@@ -45,7 +45,6 @@ from tests.client_side import (
     forbidden,
     nothing_runs,
     says,
-    world,
 )
 
 pytestmark = pytest.mark.anyio
@@ -54,12 +53,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend(virtual_backend: Any) -> Any:
     return virtual_backend
-
-
-@pytest.fixture
-async def w(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as here:
-        yield here
 
 
 @pytest.fixture

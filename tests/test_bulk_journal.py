@@ -12,7 +12,6 @@ import random
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import closing
 from io import StringIO
 from pathlib import Path
@@ -57,7 +56,6 @@ from tests.client_side import (
     entries,
     nothing_runs,
     says,
-    world,
 )
 from tests.test_bulk import collected, filled, inputs, states
 
@@ -70,12 +68,6 @@ SLOW = {"max_in_flight": 1}
 @pytest.fixture
 def anyio_backend(virtual_backend: Any) -> Any:
     return virtual_backend
-
-
-@pytest.fixture
-async def w(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as here:
-        yield here
 
 
 @pytest.fixture
