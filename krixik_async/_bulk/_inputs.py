@@ -24,6 +24,7 @@ from typing import TypeAlias
 
 import attrs
 
+from krixik_async._bulk._apart import has_magic
 from krixik_async._catalogue import nearest
 from krixik_async._errors import InvalidArgument, InvalidArgumentType, KrixikError
 from krixik_async._offload import Offload
@@ -32,7 +33,6 @@ from krixik_async._validation import kind_of
 
 # Names are few bytes each; a hop to a thread for each would cost more than the rest.
 NAMES_AT_A_TIME = 64
-_MAGIC = "*?["
 
 
 @attrs.frozen
@@ -184,9 +184,9 @@ def _names(source: str) -> Iterator[str]:
         reason = error.strerror or type(error).__name__
         raise InvalidArgument(f"files {source!r} cannot be read: {reason}") from error
     folder, pattern = os.path.split(source)
-    if not any(sign in source for sign in _MAGIC):
+    if not has_magic(source):
         raise InvalidArgument(f"files {source!r} is neither a folder, nor a file, nor a pattern")
-    if any(sign in folder for sign in _MAGIC) or "**" in pattern:
+    if has_magic(folder) or "**" in pattern:
         return (
             name
             for name in glob.iglob(source, recursive=True)  # noqa: PTH207 - lazy, spelled as given
