@@ -51,6 +51,9 @@ class Attempt(ABC, Generic[T]):
     # Runs apart from its caller even where the sender would not need that: for what has files
     # of its own to clean up.
     in_own_task: bool = False
+    # A ticket leads to an upload; and an upload, which follows, must not stand behind others.
+    leads: bool = False
+    follows: bool = False
     is_wanted: bool = True
     # What became of it, for the log: the answer's status, or in words.
     outcome: int | str = "cancelled"
@@ -198,11 +201,11 @@ class Exchanges:
         await self._take_turn()
         return Turn(self._permits)
 
-    async def _take_turn(self) -> None:
-        await self._permits.acquire()
+    async def _take_turn(self, *, leads: bool = False, follows: bool = False) -> None:
+        await self._permits.acquire(urgent=follows)
         try:
             now = self._clock.now()
-            slot = self._pace.reserve(now)
+            slot = self._pace.follow(now) if follows else self._pace.reserve(now, leads=leads)
             if slot > now:
                 await self._await_slot(slot, now)
         except BaseException:
@@ -217,7 +220,7 @@ class Exchanges:
         out.
         """
         if turn is None:
-            await self._take_turn()
+            await self._take_turn(leads=attempt.leads, follows=attempt.follows)
         else:
             turn.take()
         try:
