@@ -32,6 +32,7 @@ from krixik_async import (
 )
 from krixik_async._bulk._apart import takes_from
 from krixik_async._bulk._inputs import pull
+from krixik_async._bulk._patterns import matching
 from krixik_async._offload import InlineOffload
 from tests.client_side import (
     LINK,
@@ -45,6 +46,7 @@ from tests.client_side import (
     forbidden,
     nothing_runs,
     says,
+    world,
 )
 
 pytestmark = pytest.mark.anyio
@@ -160,6 +162,47 @@ async def test_a_text_is_a_folder_a_file_or_a_pattern(
     outcomes = await collected(w.books().process_many(f"{shelf}/{given}"))
     assert sorted(inputs(outcomes)) == names
     assert set(states(outcomes)) <= {"complete"}
+
+
+async def test_links_that_lead_in_circles_name_no_file_twice_and_stop_nothing(
+    w: World, shelf: Path
+) -> None:
+    (shelf / "self.txt").symlink_to("self.txt")
+    deep = shelf / "deep" / "deeper"
+    deep.mkdir(parents=True)
+    (deep / "up.txt").write_bytes(TEXT)
+    for name in ("one", "two"):
+        (deep / name).symlink_to("../..")
+    books = w.books()
+    assert inputs(await collected(books.process_many(shelf))) == ["00.txt", "01.txt", "02.txt"]
+    found = inputs(await collected(books.process_many(f"{shelf}/**/*.txt")))
+    assert sorted(found) == ["00.txt", "01.txt", "02.txt", "up.txt"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("**", ["00.txt", "a/1.txt", "a/b/2.txt"]),
+        ("**/**/*.txt", ["00.txt", "a/1.txt", "a/b/2.txt"]),
+        ("*/*.txt", ["a/1.txt", "link/1.txt"]),
+        ("a/**/*.txt", ["a/1.txt", "a/b/2.txt"]),
+        ("*/b/../1.txt", ["a/b/../1.txt", "link/b/../1.txt"]),
+        ("*/b/*.txt", ["a/b/2.txt", "link/b/2.txt"]),
+        (".h/*.txt", [".h/3.txt"]),
+        ("[a]/*/nothing.txt", []),
+        ("self*/*.txt", []),
+    ],
+)
+def test_a_pattern_names_what_a_shell_with_globstar_would(
+    tmp_path: Path, pattern: str, names: list[str]
+) -> None:
+    for name in ("00.txt", "a/1.txt", "a/b/2.txt", ".h/3.txt", "a/.hidden.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(TEXT)
+    (tmp_path / "link").symlink_to("a")
+    (tmp_path / "self").symlink_to("self")
+    found = [name.removeprefix(f"{tmp_path}/") for name in matching(f"{tmp_path}/{pattern}")]
+    assert sorted(found) == names
 
 
 async def test_a_pattern_without_a_folder_is_of_the_working_folder(
@@ -419,6 +462,17 @@ async def test_names_of_a_folder_are_read_in_batches(w: World, tmp_path: Path) -
     assert len(names) == 70
 
 
+async def test_under_a_rate_limit_no_ticket_dies_waiting_in_line_for_its_upload(
+    tmp_path: Path,
+) -> None:
+    # A ticket lives 60 s; each of 100 files takes two requests, and only one a second may go.
+    files = [FileInput(TEXT, file_name=f"{n}.txt") for n in range(100)]
+    async with world(tmp_path, rate_limit=1.0) as w:
+        outcomes = await collected(w.books().process_many(files, max_in_flight=100))
+        assert states(outcomes) == ["complete"] * 100
+        assert w.wire.paths.count(TICKET) == w.wire.paths.count(UPLOAD) == 100
+
+
 # --- the end -------------------------------------------------------------------------------------
 
 
@@ -566,12 +620,15 @@ async def test_an_error_of_the_callers_own_iterable_comes_after_what_was_begun(
     ("files", "given", "match"),
     [
         (5, {}, "files is int but must be a folder"),
+        ("", {}, "files is an empty text"),
         (TEXT, {}, "files is bytes"),
         (FileInput("a.txt"), {}, "files is .*FileInput"),
         ({"local_file_path": "a"}, {}, "files is dict"),
         ([], {"max_in_flight": 0}, "max_in_flight is 0 but must be 1 or more"),
         ([], {"max_in_flight": True}, "max_in_flight is bool"),
         ([], {"max_in_flight": 1.5}, "max_in_flight is float"),
+        ([], {"journal": ""}, "journal is '', which cannot be the name"),
+        ([], {"journal": "a\0b"}, "cannot be the name of a file"),
         ([], {"journal": 5}, "journal is int but must be a path"),
         ([], {"on_error": "ignore"}, "on_error is 'ignore' but must be one of"),
         ([], {"download_output": "yes"}, "download_output is str"),
@@ -622,6 +679,8 @@ class BytesPath:
 async def test_a_path_of_bytes_is_refused(w: World) -> None:
     with pytest.raises(InvalidArgumentType, match="BytesPath whose path is not a str"):
         w.books().process_many(BytesPath())  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentType, match="BytesPath whose path is not a str"):
+        w.books().process_many([], journal=BytesPath())  # type: ignore[arg-type]
     (outcome,) = await collected(w.books().process_many([BytesPath()]))  # type: ignore[list-item]
     assert isinstance(outcome.error, InvalidArgumentType)
 

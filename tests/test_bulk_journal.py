@@ -827,3 +827,29 @@ async def test_what_others_are_at_is_set_aside_in_bounds(
         assert states(await collected(other)) == ["complete"] * 6
         group.cancel_scope.cancel()
         frozen.thaw.set()
+
+
+async def test_what_was_set_aside_does_not_wait_for_a_source_that_has_nothing_to_give(
+    w: World, tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a queue that gives the next file when it hears of the last one's outcome."""
+    monkeypatch.setattr(_writer, "HEARTBEAT_S", 10_000.0)
+    shelf = filled(tmp_path / "many", 2)
+    first, second = sorted(shelf.iterdir())
+    frozen, ended = Freezing(w.wire, at=1), anyio.Event()
+
+    async def queue() -> Any:
+        yield first
+        await ended.wait()
+        yield second
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(anext, client_over(w, frozen).process_many([first], journal=journal))
+        await frozen.froze.wait()
+        found: list[str] = []
+        async for outcome in w.books().process_many(queue(), journal=journal, max_in_flight=1):
+            found.append(outcome.state)
+            ended.set()
+        assert found == ["complete"] * 2
+        group.cancel_scope.cancel()
+        frozen.thaw.set()

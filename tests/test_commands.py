@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
 import os
@@ -25,6 +26,7 @@ from krixik_async import (
     JobRef,
     KeywordHit,
     Krixik,
+    SaveFailed,
     SemanticHit,
     WaitResult,
     _errors,
@@ -240,6 +242,16 @@ def test_delete_goes_on_after_a_failure(filled: Shelf, tmp_path: Path) -> None:
     done = copy.run("delete", "-p", PIPELINE, UNKNOWN, filled.file_id)
     assert (done.exit_code, done.stdout) == (5, f"deleted {filled.file_id}\n")
     assert copy.json("list", "-p", PIPELINE)[0]["items"] == []
+
+
+def test_status_and_fetch_go_on_after_a_failure(filled: Shelf, tmp_path: Path) -> None:
+    asked = filled.run("status", "-p", PIPELINE, UNKNOWN, filled.request_id)
+    assert (asked.exit_code, asked.stdout) == (
+        5,
+        f"{filled.request_id}  complete  module_1 done\n",
+    )
+    done = filled.run("fetch", "-p", PIPELINE, "--out", str(tmp_path), UNKNOWN, filled.file_id)
+    assert (done.exit_code, done.stdout) == (5, f"{tmp_path / filled.file_id}.db\n")
 
 
 @pytest.mark.parametrize("pipeline", ["books", "p.txt"])
@@ -543,6 +555,77 @@ def test_a_pattern_that_nothing_matches_is_no_success(folder: Path, tmp_path: Pa
         "",
         f"{empty}: no file in this folder; those below are not read\n",
     )
+
+
+def test_an_empty_name_does_not_stand_for_the_working_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in `krixik-async process "$UNSET"`: nobody meant to send all that is there."""
+    monkeypatch.chdir(folder)
+    done = CliRunner().invoke(
+        cli, ["process", "--local", str(tmp_path / "data"), "-p", PIPELINE, ""]
+    )
+    assert (done.exit_code, done.stdout, "FILE is empty" in done.stderr) == (2, "", True)
+
+
+def test_a_name_that_is_too_long_is_told_in_one_line(tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        cli, ["process", "--local", str(tmp_path / "data"), "-p", PIPELINE, "a" * 300 + ".txt"]
+    )
+    assert (done.exit_code, done.stdout.rstrip()[-18:]) == (2, "File name too long")
+
+
+def test_a_folder_that_cannot_be_read_is_told_in_one_line(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # the tests may run as root, who may read all
+    options = ["--local", str(tmp_path / "data"), "-p", PIPELINE]
+    done = CliRunner().invoke(cli, ["process", *options, str(folder)])
+    assert (done.exit_code, done.stderr) == (
+        2,
+        f"Error: {str(folder)!r} cannot be read: Permission denied\n",
+    )
+
+
+@pytest.mark.parametrize(("code", "raised"), [(errno.ENOSPC, SaveFailed), (errno.EPIPE, OSError)])
+def test_what_stdout_refuses_is_an_error_unless_nobody_reads_any_more(
+    monkeypatch: pytest.MonkeyPatch, code: int, raised: type[Exception]
+) -> None:
+    def refuse(_: str) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(click, "echo", refuse)
+    with pytest.raises(raised) as info:
+        Printer(as_json=False).result(None, ["line"])
+    assert type(info.value) in (SaveFailed, BrokenPipeError)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_under_stdout_is_told_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "krixik_async", "modules"],
+            stdout=full, stderr=subprocess.PIPE, encoding="utf-8", check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: stdout cannot be written: No space left on device\n",
+    )
+
+
+def test_a_pipe_that_nobody_reads_is_left_without_a_word() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "krixik_async", "modules"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
 
 
 def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(folder: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import anyio
 import attrs
 import pytest
 
-from krixik_async import JournalError
+from krixik_async import JournalDamaged, JournalError
 from krixik_async._clock import AnchoredClock
 from krixik_async._journal import ENDS, ClaimLost, Entry, Journal, Owner, open_journal
 from krixik_async._journal import _writer as writer_room
@@ -60,6 +60,50 @@ def rows(path: Path, question: str) -> list[Any]:
 
 async def step(journal: Journal, entry: Entry, name: Any, **changes: Any) -> Entry:
     return await journal.write(attrs.evolve(entry, step=name, **changes))
+
+
+# --- damage that SQLite does not see -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "request_id = '22222222-2222-4222-8222-222222222222'",
+        "request_id = NULL",
+        "asked_at = asked_at + 1",
+        "step = 'planned'",
+        "saved = '['",
+        "saved = CAST(x'ff5b5d' AS TEXT)",
+        "file_name = CAST(x'ff' AS TEXT)",
+    ],
+)
+async def test_an_entry_that_is_not_what_was_written_is_refused(
+    path: Path, clock: AnchoredClock, damage: str
+) -> None:
+    """It would be taken for vanished, or sent once more."""
+    async with joined(path, clock) as journal:
+        _, entry = await journal.enter("a", ENDS)
+        written = await step(
+            journal, entry, "ticketed", request_id="r1", asked_at=1.5e9, file_name="a.txt", size=7
+        )
+        assert await journal.enter("a", ENDS) == ("mine", written)
+        await journal.enter("b", ENDS)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"UPDATE files SET {damage} WHERE key = 'a'")
+    async with joined(path, clock) as journal:
+        with pytest.raises(JournalDamaged, match="entry of 'a' is damaged"):
+            await journal.enter("a", ENDS)
+        assert (await journal.enter("b", ENDS))[0] == "mine"
+
+
+async def test_an_entry_that_cannot_be_read_for_another_reason_is_told_as_that(
+    path: Path, clock: AnchoredClock
+) -> None:
+    async with joined(path, clock) as journal:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("ALTER TABLE files RENAME TO gone")
+        with pytest.raises(JournalError, match="cannot be used: no such table"):
+            await journal.enter("a", ENDS)
 
 
 # --- leases --------------------------------------------------------------------------------------

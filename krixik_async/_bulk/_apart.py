@@ -7,14 +7,12 @@ nothing about outputs need be remembered.
 
 from __future__ import annotations
 
-import fnmatch
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from krixik_async._bulk._patterns import fits, has_wildcard
 from krixik_async._errors import InvalidArgument
-
-MAGIC = "*?["
 
 
 def check_apart(source: str, directory: Path) -> None:
@@ -32,19 +30,14 @@ def takes_from(source: str, directory: Path) -> bool:
     False for a single file; whatever of a file's own name a pattern wants does not count.
     """
     path, target = Path(source), Path(_tidy(directory))
-    if path.is_dir() or not has_magic(source):
+    if path.is_dir() or not has_wildcard(source):
         return target == Path(_tidy(path))
     *folders, name = path.parts
     if name == "**":  # any depth, as glob has it
         folders.append(name)
-    fixed = next((n for n, part in enumerate(folders) if has_magic(part)), len(folders))
+    fixed = next((n for n, part in enumerate(folders) if has_wildcard(part)), len(folders))
     root = Path(_tidy(Path(*folders[:fixed])))
     return _fits((*root.parts, *folders[fixed:]), target.parts)
-
-
-def has_magic(text: str) -> bool:
-    """Tell whether a text is a pattern."""
-    return any(sign in text for sign in MAGIC)
 
 
 def _fits(patterns: Sequence[str], parts: Sequence[str]) -> bool:
@@ -52,10 +45,9 @@ def _fits(patterns: Sequence[str], parts: Sequence[str]) -> bool:
     if not patterns or not parts:
         return not parts and all(pattern == "**" for pattern in patterns)
     first, *others = patterns
-    seen = not parts[0].startswith(".") or first.startswith(".")
     if first == "**":
-        return _fits(others, parts) or (seen and _fits(patterns, parts[1:]))
-    return seen and fnmatch.fnmatch(parts[0], first) and _fits(others, parts[1:])
+        return _fits(others, parts) or (fits(parts[0], "*") and _fits(patterns, parts[1:]))
+    return fits(parts[0], first) and _fits(others, parts[1:])
 
 
 def _tidy(path: Path) -> str:

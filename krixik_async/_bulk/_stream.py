@@ -136,9 +136,14 @@ def check_max_in_flight(max_in_flight: object) -> int:
 
 
 def check_journal(journal: object) -> Path | None:
-    """Give the path of the journal, or None. Raises InvalidArgumentType."""
+    """Give the path of the journal, or None. Raises InvalidArgument or InvalidArgumentType."""
     if journal is None:
         return None
     if not isinstance(journal, str | os.PathLike):
         raise InvalidArgumentType(f"journal is {kind_of(journal)} but must be a path or None")
-    return Path(journal)
+    path = os.fspath(journal)
+    if not isinstance(path, str):
+        raise InvalidArgumentType(f"journal is {kind_of(journal)} whose path is not a str")
+    if not path or "\0" in path:
+        raise InvalidArgument(f"journal is {path!r}, which cannot be the name of a file")
+    return Path(path)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 import click
 
 from krixik_async._commands._connecting import Chosen, Connection, connected, pipeline_option
-from krixik_async._commands._failing import JOBS_FAILED, exit_status
+from krixik_async._commands._failing import for_each
 from krixik_async._commands._printing import columns
-from krixik_async._errors import AuthenticationError, InvalidArgument, KrixikError
+from krixik_async._errors import InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -173,12 +173,15 @@ def _hit_line(hit: KeywordHit | SemanticHit) -> str:
 async def fetch(
     connection: Connection, file_ids: tuple[str, ...], chosen: Chosen, out: Path
 ) -> None:
-    """Save the outputs of finished files."""
+    """Save the outputs of finished files; goes on after one that cannot be fetched."""
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
-        for file_id in file_ids:
+
+        async def fetch_one(file_id: str) -> None:
             output = await pipeline.fetch_output(file_id=file_id, local_save_directory=out)
             connection.printer.result(output.to_dict(), map(str, output.process_output_files))
+
+        await for_each(file_ids, fetch_one)
 
 
 @click.command()
@@ -187,22 +190,14 @@ async def fetch(
 @connected
 async def delete(connection: Connection, file_ids: tuple[str, ...], chosen: Chosen) -> None:
     """Delete finished files; goes on after one that cannot be deleted."""
-    failures: list[KrixikError] = []
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
-        for file_id in file_ids:
-            try:
-                done = await pipeline.delete(file_id=file_id)
-            except AuthenticationError:
-                raise
-            except KrixikError as error:
-                click.echo(f"Error: {error}", err=True)
-                failures.append(error)
-            else:
-                connection.printer.result(done.to_dict(), [f"deleted {file_id}"])
-    if failures:
-        statuses = {exit_status(error) for error in failures}
-        raise click.exceptions.Exit(statuses.pop() if len(statuses) == 1 else JOBS_FAILED)
+
+        async def delete_one(file_id: str) -> None:
+            done = await pipeline.delete(file_id=file_id)
+            connection.printer.result(done.to_dict(), [f"deleted {file_id}"])
+
+        await for_each(file_ids, delete_one)
 
 
 @click.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import shlex
 from collections.abc import Iterable, Iterator
@@ -78,17 +77,28 @@ class Wanted:
 
 
 def _is_many(given: str) -> bool:
-    return Path(given).is_dir() or (not Path(given).exists() and any(c in given for c in "*?["))
+    path = Path(given)
+    try:
+        return path.is_dir() or (not path.exists() and any(c in given for c in "*?["))
+    except OSError:
+        return False  # too long for a name, say: it fails as a file
 
 
 def _paths(given: str) -> list[str]:
+    from krixik_async._bulk._patterns import matching
+
+    if not given:
+        # As a path it would be the working folder: what an unset variable must not send.
+        raise InvalidArgument('FILE is empty: for the working folder give "."')
     if not _is_many(given):
         return [given]
-    # A pattern may be of any depth and need not be below the working folder: glob, not Path.glob.
-    named = glob.iglob(given, recursive=True)  # noqa: PTH207
     is_folder = Path(given).is_dir()
-    found = Path(given).iterdir() if is_folder else map(Path, named)
-    paths = sorted(str(path) for path in found if path.is_file() and path.name[:1] != ".")
+    try:
+        found = Path(given).iterdir() if is_folder else map(Path, matching(given))
+        paths = sorted(str(path) for path in found if path.name[:1] != "." and path.is_file())
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InvalidArgument(f"{given!r} cannot be read: {reason}") from error
     # As shells do: a pattern that nothing matches is taken for a name, and fails as that.
     return paths or ([] if is_folder else [given])
 

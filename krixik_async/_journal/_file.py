@@ -24,6 +24,7 @@ it does its own over: until the next fold, of whomever, a `-wal` that is lost is
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -234,5 +235,7 @@ def _make(path: Path) -> None:
     One that is there is not opened: to close it again would end the locks that another connection
     of this process holds on it (POSIX).
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
