@@ -7,6 +7,7 @@ Everything against the real server in process, in virtual time; what a journal a
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -29,7 +30,10 @@ from krixik_async import (
     ProcessFailed,
     SubmitUncertain,
 )
+from krixik_async._bulk._apart import takes_from
+from krixik_async._bulk._inputs import pull
 from krixik_async._bulk._patterns import matching
+from krixik_async._offload import InlineOffload
 from tests.client_side import (
     LINK,
     OUTPUT,
@@ -54,12 +58,6 @@ def anyio_backend(virtual_backend: Any) -> Any:
 
 
 @pytest.fixture
-async def w(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as here:
-        yield here
-
-
-@pytest.fixture
 def shelf(tmp_path: Path) -> Path:
     """A folder of three files."""
     return filled(tmp_path / "shelf", 3)
@@ -77,6 +75,10 @@ async def collected(stream: BulkStream) -> list[BulkOutcome]:
     async with stream:
         outcomes = [outcome async for outcome in stream]
     return sorted(outcomes, key=lambda one: str(one.input.local_file_path))
+
+
+def tidied(paths: list[str]) -> set[str]:
+    return {os.path.normpath(path) for path in paths}
 
 
 def states(outcomes: list[BulkOutcome]) -> list[str]:
@@ -503,6 +505,30 @@ async def test_left_early_it_stops_pulling_and_leaves_no_task(w: World, tmp_path
     assert await w.done(w.books(), "after.txt")
 
 
+async def test_what_was_sent_and_not_yet_yielded_is_known_by_its_ids(
+    w: World, tmp_path: Path
+) -> None:
+    """After leaving too: nothing of it is on the service that cannot be waited for."""
+    filled(tmp_path / "big", 40)
+    books = w.books()
+    stream = books.process_many(tmp_path / "big", max_in_flight=4)
+    assert stream.outstanding == ()
+    first = await anext(stream)
+    await stream.aclose()
+    left = await books.wait_until_complete(stream.outstanding)
+    assert 2 <= len(left) <= 4
+    known = {outcome.file_id for outcome in left.complete} | {first.file_id}
+    stored = books.iter_files(symbolic_directory_paths=["/*"])
+    assert {record.file_id async for record in stored} == known
+
+
+async def test_at_the_end_nothing_is_outstanding(w: World, shelf: Path) -> None:
+    (shelf / "03.odd").write_bytes(b"refused before anything is sent")
+    async with w.books().process_many(shelf) as stream:
+        assert len([outcome async for outcome in stream]) == 4
+    assert stream.outstanding == ()
+
+
 async def test_dropped_it_stops_by_itself(w: World, tmp_path: Path) -> None:
     filled(tmp_path / "big", 40)
     stream = w.books().process_many(tmp_path / "big", max_in_flight=4)
@@ -609,8 +635,9 @@ async def test_an_error_of_the_callers_own_iterable_comes_after_what_was_begun(
         ([], {"local_save_directory": 5}, "local_save_directory is int"),
         ([], {"poll": 3}, "poll is 3"),
         ([], {"local_save_directory": "out", "max_in_flight": -1}, "max_in_flight is -1"),
-        ("shelf", {"local_save_directory": "shelf"}, "is the folder that the files are taken from"),
-        ("shelf/*.txt", {"local_save_directory": "./shelf"}, "is the folder that the files"),
+        ("shelf", {"local_save_directory": "shelf"}, "is a folder that the files are taken from"),
+        ("shelf/*.txt", {"local_save_directory": "./shelf"}, "is a folder that the files"),
+        ("shelf/**/*.txt", {"local_save_directory": "shelf/out"}, "is a folder that the files"),
     ],
 )
 async def test_what_is_wrong_for_all_is_refused_at_once(
@@ -619,6 +646,29 @@ async def test_what_is_wrong_for_all_is_refused_at_once(
     with pytest.raises((InvalidArgument, InvalidArgumentType), match=match):
         w.books().process_many(files, **given)
     assert w.sent == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "", "in", "in/*", "in/*.txt", "in/**", "in/**/*.txt", "in/**/b/*.txt",
+        "in/a/../**/x.txt", "in/*/x.txt", "in/*/*/x.txt", "in/?/b/*", "in/[!a]*/x.txt", "in/a**/x*",
+        "**/a/*.txt", "*/*.txt", "in/.*/*.txt", "in/**/.h/*.txt",
+    ],
+)  # fmt: skip
+async def test_outputs_may_be_saved_wherever_no_file_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """Held against what is found: of every folder of a tree, those that a source takes from."""
+    monkeypatch.chdir(tmp_path)
+    folders = [Path(name) for name in ("", "in", "in/a", "in/a/b", "in/b", "in/.h", "in/.h/a", "k")]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+        (folder / "x.txt").touch()
+    found = [str(name) async for name in pull(source, InlineOffload(), lambda _: False)]
+    by_name = [str(folder / "x.txt") for folder in folders if takes_from(source, folder)]
+    assert tidied(by_name) == tidied(found)
+    assert not takes_from("in/x.txt", Path("in"))  # one file is not looked for
 
 
 class BytesPath:

@@ -358,6 +358,27 @@ def test_a_file_that_another_program_has_looked_into_is_whole(path: Path, tmp_pa
     assert keys(copy) == ["a", "b"]
 
 
+def test_a_kill_while_it_folds_loses_nothing_and_in_doubt_it_is_refused(
+    path: Path, tmp_path: Path
+) -> None:
+    """Folded by another program then, it is to the byte what it is when its -wal was lost."""
+    copies: list[Path] = []
+    with opened(path) as file:
+        put(file, "a")
+        real = file._connection
+        file._connection = Interrupted(  # type: ignore[assignment]
+            real, lambda: copies.extend(killed(path, tmp_path / name) for name in ("one", "two"))
+        )
+        file._fold()
+        file._connection = real
+    with opened(copies[0]) as file:
+        put(file, "b")
+    assert keys(copies[0]) == ["a", "b"]
+    with closing(sqlite3.connect(copies[1])) as shell:
+        shell.execute("SELECT * FROM files").fetchall()
+    refused(copies[1], JournalDamaged, "another program has folded")
+
+
 def test_a_kill_while_it_was_made_leaves_what_can_be_begun_with(path: Path) -> None:
     path.touch()
     with opened(path) as file:

@@ -35,6 +35,7 @@ from krixik_async._bulk._inputs import (
 from krixik_async._bulk._outcomes import BulkOutcome
 from krixik_async._errors import ClientClosed, InvalidArgument, KrixikError
 from krixik_async._journal import Journal, Owner, account_digest, open_journal
+from krixik_async._models import JobRef
 from krixik_async._tasks import OwnedTask, TaskSet
 from krixik_async._validation import DEFAULT_DIRECTORY
 
@@ -64,6 +65,7 @@ class Run:
         self._aside: deque[Taken] = deque()
         self._seen: set[int] = set()
         self._active = 0
+        self._begun: list[OneFile] = []
         self._journal: Journal | None = None
         self._tasks = TaskSet()
         self._body = anyio.CancelScope()
@@ -86,6 +88,12 @@ class Run:
         if error is not None:
             raise error
         return None
+
+    @property
+    def outstanding(self) -> tuple[JobRef, ...]:
+        """Give the jobs of inputs whose outcome was not taken, be they cut off or done."""
+        jobs = [one.job for one in self._begun] + [outcome.job for outcome in self._ready]
+        return tuple(job for job in jobs if job is not None)
 
     def stop(self) -> None:
         """Stop pulling and working; returns at once. What is under way is left as it stands."""
@@ -179,8 +187,11 @@ class Run:
         self._spawn(partial(self._one, taken), "krixik_async bulk file")
 
     async def _one(self, taken: Taken) -> None:
+        one = OneFile(self._plan.work, taken, self._journal)
+        self._begun.append(one)
         try:
-            outcome = await OneFile(self._plan.work, taken, self._journal).run()
+            outcome = await one.run()
+            self._begun.remove(one)
             if outcome is None:
                 self._aside.append(taken)
             else:

@@ -115,10 +115,12 @@ def _warning_line(warning: object) -> str:
 @click.command()
 @click.argument("query")
 @pipeline_option
-@click.option("-k", type=int, default=5, show_default=True, help="Hits a file (semantic search).")
+@click.option("-k", type=int, help="Hits a file; of a semantic search alone.  [default: 5]")
 @selecting
 @connected
-async def search(connection: Connection, query: str, chosen: Chosen, k: int, **given: Any) -> None:
+async def search(
+    connection: Connection, query: str, chosen: Chosen, k: int | None, **given: Any
+) -> None:
     """Search finished files by keyword or by meaning, as the pipeline's last module says."""
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
@@ -134,10 +136,18 @@ async def search(connection: Connection, query: str, chosen: Chosen, k: int, **g
 
 
 async def _search(
-    pipeline: Pipeline, query: str, k: int, selected: Selectors
+    pipeline: Pipeline, query: str, k: int | None, selected: Selectors
 ) -> KeywordSearchResult | SemanticSearchResult:
-    if pipeline.module_chain[-1] == "vector-db":
+    last = pipeline.module_chain[-1]
+    if last == "vector-db":
+        if k is None:
+            return await pipeline.semantic_search(query=query, **selected)
         return await pipeline.semantic_search(query=query, k=k, **selected)
+    if k is not None:
+        raise InvalidArgument(
+            "-k counts the hits of a semantic search, and the pipeline's last module is "
+            f"{last}, not vector-db"
+        )
     return await pipeline.keyword_search(query=query, **selected)
 
 

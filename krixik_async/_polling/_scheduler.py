@@ -128,6 +128,7 @@ class Scheduler:
                 until = float("inf") if full else self._planner.next_due()
                 with anyio.CancelScope(deadline=until):
                     await changed.wait()
+            self._planner.clear()
         except Exception as error:  # noqa: BLE001 - handed to whoever waits, as it is
             # A bug of ours: the waits must end, not hang.
             self._fail_all(error)

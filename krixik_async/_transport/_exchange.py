@@ -27,7 +27,7 @@ from krixik_async._transport._given import ClientSender, TransportSender
 from krixik_async._transport._home import ELSEWHERE, Home
 from krixik_async._transport._pace import Pace, TransportStatistics, retry_after_s
 from krixik_async._transport._permits import Permits, Turn
-from krixik_async._transport._seam import Progress, Sender, Target, host_of
+from krixik_async._transport._seam import Progress, Scope, Sender, Target, host_of
 from krixik_async._transport._upload import UploadBody
 
 logger = logging.getLogger("krixik_async")
@@ -60,7 +60,8 @@ class Attempt(ABC, Generic[T]):
     # What became of it, for the log: the answer's status, or in words.
     outcome: int | str = "cancelled"
     progress: Progress = attrs.field(factory=Progress)
-    scope: anyio.CancelScope = attrs.field(factory=lambda: anyio.CancelScope())
+    # What it runs in: ends by its limit, or when cancelled.
+    scope: Scope = attrs.field(init=False)
 
     @property
     @abstractmethod
@@ -68,12 +69,12 @@ class Attempt(ABC, Generic[T]):
         """Give the "host:port" that it goes to, for messages."""
 
     @abstractmethod
+    def limit_by(self, sender: Sender) -> None:
+        """Make its scope; the limit counts from now or from when the scope is entered."""
+
+    @abstractmethod
     async def carry_out(self, sender: Sender, heard: Heard) -> T:
         """Send the request and give what is made of the answer."""
-
-    def restart_limit(self) -> None:
-        """Count the limit from now: for answers of any length that still come in."""
-        self.scope.deadline = anyio.current_time() + self.limit_s
 
     def abandon(self) -> None:
         """Let it know that its caller has gone."""
@@ -94,6 +95,10 @@ class Posted(Attempt[Reply]):
         """Give the "host:port" of the target."""
         return host_of(self.target.url)
 
+    def limit_by(self, sender: Sender) -> None:
+        """Take what the sender has for posts."""
+        self.scope = sender.limit(self.limit_s)
+
     async def carry_out(self, sender: Sender, heard: Heard) -> Reply:
         """Post it by the sender's shortest way."""
         reply = await sender.post(self.target, self.content, self.progress)
@@ -107,11 +112,20 @@ class Streamed(Attempt[T]):
 
     request: httpx.Request = attrs.field(repr=False)
     consume: Callable[[httpx.Response, Streamed[T]], Awaitable[T]] = attrs.field(repr=False)
+    scope: anyio.CancelScope = attrs.field(init=False)
 
     @property
     def host(self) -> str:
         """Give the "host:port" of the request."""
         return host_of(self.request.url)
+
+    def limit_by(self, _sender: Sender) -> None:
+        """Take anyio's: there are files and threads in it, which must not be left by halves."""
+        self.scope = anyio.move_on_after(self.limit_s)
+
+    def restart_limit(self) -> None:
+        """Count the limit from now: for answers of any length that still come in."""
+        self.scope.deadline = anyio.current_time() + self.limit_s
 
     async def carry_out(self, sender: Sender, heard: Heard) -> T:
         """Open it and consume the answer as it comes in."""
@@ -214,6 +228,7 @@ class Exchanges:
             turn.take()
         try:
             sender = self._open_sender()
+            attempt.limit_by(sender)
         except BaseException:
             self._permits.release()
             raise
@@ -327,7 +342,6 @@ class Exchanges:
     async def _exchange(self, sender: Sender, attempt: Attempt[T]) -> T:
         started = self._clock.now() if logger.isEnabledFor(logging.DEBUG) else None
         failure: KrixikError | None = None
-        attempt.restart_limit()
         try:
             with attempt.scope:
                 try:

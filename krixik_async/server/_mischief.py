@@ -76,7 +76,10 @@ def endpoint_of(path: str) -> str | None:
 
 
 class FaultMiddleware:
-    """Stand around the app; `forget` removes a record, `accounts` may see and set the plan."""
+    """Stand around the app; `accounts` may see and set the plan.
+
+    `forget` removes a record, `known` gives the file_ids of all there are.
+    """
 
     def __init__(
         self,
@@ -86,12 +89,13 @@ class FaultMiddleware:
         clock: Clock,
         accounts: Collection[str],
         forget: Callable[[str], Awaitable[None]],
+        known: Callable[[], Awaitable[Collection[str]]],
     ) -> None:
         self._app = app
         self._plan = plan
         self._clock = clock
         self._accounts = accounts
-        self._young = YoungRecords(clock, forget)
+        self._young = YoungRecords(clock, forget=forget, known=known)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Carry the call out, or do to it what the plan says."""
@@ -102,7 +106,7 @@ class FaultMiddleware:
         elif name is None:
             await self._app(scope, receive, send)
         else:
-            await self._young.end_due()
+            await self._young.tidy()
             struck = self._plan.strike(name)
             for delay in (fault for fault in struck if isinstance(fault, Delay)):
                 await self._clock.sleep(delay.seconds)
