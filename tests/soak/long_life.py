@@ -2,8 +2,8 @@
 
 --runs calls, a third each of process, process_status and wait_until_complete; the files are deleted
 as they are done. Between the first tenth and the end the live objects, and what they hold, must not
-have changed, and the interpreter's memory blocks by less than one in ten calls: a string or a number
-that calls of one of the three kinds left behind would make it three and a third.
+have changed, and the interpreter's memory blocks by less than one in ten calls: one string or number
+left behind by each call of one of the three kinds would make it one in three.
 """
 
 from __future__ import annotations
