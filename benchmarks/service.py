@@ -45,12 +45,17 @@ class Service(httpx.AsyncBaseTransport):
         """Answer one request."""
         path = request.url.path
         self.requests[path] += 1
-        body = json.loads(await request.aread())
+        raw = await request.aread()
         await asyncio.sleep(self.latency_s / 2)
-        now = asyncio.get_running_loop().time() - self.started
+        answer = self._answer(path, raw)
+        await asyncio.sleep(self.latency_s / 2)
+        return httpx.Response(200, content=answer)
+
+    def _answer(self, path: str, raw: bytes) -> bytes:
+        """Answer at once, so that nothing but bytes is held while a request is on its way."""
+        body, now = json.loads(raw), asyncio.get_running_loop().time() - self.started
         answer = self._status(body, now) if path == _STATUS else self._list(body, now)
-        await asyncio.sleep(self.latency_s / 2)
-        return httpx.Response(200, content=json.dumps(answer).encode())
+        return json.dumps(answer).encode()
 
     def _status(self, body: Mapping[str, str], now: float) -> Mapping[str, object]:
         process = body["process_id"]

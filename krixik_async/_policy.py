@@ -80,7 +80,21 @@ class wait_sqrt(wait_base):  # noqa: N801 - named as tenacity names its strategi
         return float(interval * (1.0 + self.jitter * (2.0 * self.rng.random() - 1.0)))
 
 
-# Without weak references: a hundred thousand of them are held at once.
+@attrs.frozen
+class Trouble:
+    """Hold what is wrong with the last looks at a job.
+
+    So many in a row found it `absent`, or could not read the answer; `since` is when those began
+    that failed for another reason than its absence.
+    """
+
+    error: KrixikError
+    since: float
+    absent: int = 0
+    unreadable: int = 0
+
+
+# Without weak references: a hundred thousand of them are held at once. What few have is apart.
 @attrs.define(eq=False, weakref_slot=False)
 class Watched:
     """Hold what one waited-for job has shown; one per job however many wait for it.
@@ -88,6 +102,7 @@ class Watched:
     Monotonic seconds: `started_at` is the submission, or the first look where that is unknown;
     `looked_at` is when the last question was sent whose answer showed the job unfinished;
     `entered_at` is when each of the modules done was, midway between the two looks around it.
+    `trouble` is there only if the last look failed.
     """
 
     ref: JobRef
@@ -95,12 +110,14 @@ class Watched:
     looks: int = 0
     looked_at: float | None = None
     entered_at: tuple[float, ...] = ()
-    absent: int = 0
-    unreadable: int = 0
-    failing_since: float | None = None
     state: JobState = "pending"
     last_status: ProcessStatus | None = None
-    error: KrixikError | None = None
+    trouble: Trouble | None = None
+
+    @property
+    def error(self) -> KrixikError | None:
+        """Give what the last look raised, if it failed."""
+        return None if self.trouble is None else self.trouble.error
 
     @property
     def unfinished_at(self) -> float | None:
@@ -110,7 +127,7 @@ class Watched:
     @property
     def in_doubt(self) -> bool:
         """Tell whether the last look failed; the next one is timed to confirm it, or to wait."""
-        return bool(self.absent) or self.failing_since is not None
+        return self.trouble is not None
 
     @property
     def ended(self) -> bool:
@@ -164,8 +181,7 @@ def note_status(watched: Watched, status: ProcessStatus, *, asked_at: float, now
         # The service sends no flags with a failure: keep the last that were seen.
         status = attrs.evolve(status, modules=dict(before.modules))
     watched.looks += 1
-    watched.absent = watched.unreadable = 0
-    watched.failing_since = watched.error = None
+    watched.trouble = None
     watched.last_status = status
     if status.overall_status != "ongoing":
         watched.state = status.overall_status
@@ -189,24 +205,28 @@ def midway(watched: Watched, low: float, high: float) -> float:
 
 def note_error(watched: Watched, error: KrixikError, *, now: float, wall: float) -> bool:
     """Take a failed look in; return whether anything a caller could see has changed."""
-    first = watched.error is None
+    before = watched.trouble
     watched.looks += 1
-    watched.error = error
-    if isinstance(error, RequestNotFound):
-        watched.absent += 1
-        watched.unreadable = 0
-        watched.failing_since = None
-        if watched.absent >= 2:
+    watched.trouble = trouble = _one_more(before, error, now)
+    if trouble.absent:
+        if trouble.absent >= 2:
             watched.state = gone(watched, now=now, wall=wall)
-    elif isinstance(error, RequestRejected):
+    elif (
+        isinstance(error, RequestRejected)
+        or trouble.unreadable >= UNREADABLE_LIMIT
+        or now - trouble.since >= OUTAGE_S
+    ):
         watched.state = "error"
-    else:
-        watched.absent = 0
-        watched.unreadable += isinstance(error, UnexpectedReply)
-        watched.failing_since = now if watched.failing_since is None else watched.failing_since
-        if watched.unreadable >= UNREADABLE_LIMIT or now - watched.failing_since >= OUTAGE_S:
-            watched.state = "error"
-    return first or watched.ended
+    return before is None or watched.ended
+
+
+def _one_more(before: Trouble | None, error: KrixikError, now: float) -> Trouble:
+    if before is None:
+        before = Trouble(error, now)
+    if isinstance(error, RequestNotFound):
+        return Trouble(error, now, absent=before.absent + 1)
+    unreadable = before.unreadable + isinstance(error, UnexpectedReply)
+    return Trouble(error, now if before.absent else before.since, unreadable=unreadable)
 
 
 def gone(watched: Watched, *, now: float, wall: float) -> JobState:
@@ -248,10 +268,10 @@ def next_look(watched: Watched, delay: float, *, now: float, wall: float) -> flo
     Moved up where a look just before or just after the record's expiry would otherwise be missed;
     held back while looks fail.
     """
-    if watched.absent:
-        delay = CONFIRM_S
-    elif watched.failing_since is not None:
-        delay = max(delay, outage_pause(now - watched.failing_since))
+    trouble = watched.trouble
+    if trouble is not None:
+        pause = outage_pause(now - trouble.since)
+        delay = CONFIRM_S if trouble.absent else max(delay, pause)
     return now + min([delay, *_expiry_looks(watched.ref, wall)])
 
 
@@ -278,7 +298,15 @@ def _expiry_looks(ref: JobRef, wall: float) -> list[float]:
     return [at - wall for at in (last, ref.expires_at + AFTER_EXPIRY_S) if at > wall]
 
 
-def fill(state: PollState, watched: Watched, *, now: float, wall: float, waiting: int) -> None:
+def fill(
+    state: PollState,
+    watched: Watched,
+    *,
+    now: float,
+    wall: float,
+    waiting: int,
+    rate_per_s: float | None = None,
+) -> None:
     """Let the scratch state show this job, to a policy of ours or to a tenacity `wait_*` object.
 
     Tenacity's own reads the real clock; that it does not is because the times are set here.
@@ -290,7 +318,7 @@ def fill(state: PollState, watched: Watched, *, now: float, wall: float, waiting
     job.stage_age_s = max(0.0, now - watched.entered_at[-1]) if watched.entered_at else job.age_s
     job.since_look_s = job.age_s if watched.unfinished_at is None else now - watched.unfinished_at
     job.expires_in_s = None if ref.expires_at is None else ref.expires_at - wall
-    job.waiting = waiting
+    job.waiting, job.rate_per_s = waiting, rate_per_s
     state.start_time = watched.started_at
     state.outcome_timestamp = now
     state.attempt_number = max(1, watched.looks)

@@ -34,6 +34,8 @@ DELAY_WORTH_S = 1.0
 # worth: rising, with the jobs known, to all of it. While nothing is known, the k-th look falls near
 # worth / 8 * k**2 seconds: 13 looks at a job of 20 s, the last 3 s apart.
 LEARNING, WELL_KNOWN = 0.25, 16
+# Looking at young jobs again soon takes at most so much of the client's rate.
+YOUNG_SHARE = 0.5
 # An exponential policy and its cap: full growth of 1.5 as the middle of the usual 1.25 to 2.
 FIRST_S, FACTOR, CAP_S = 0.5, 1.5, 30.0
 JITTER = 0.1
@@ -47,7 +49,8 @@ class JobView:
 
     `age_s` counts from the submission, or from the first look where that is unknown;
     `stage_age_s` from when `modules_done` modules were done; `since_look_s` from the look before
-    this one. `looks` were made so far, this one included; `waiting` jobs the client waits for.
+    this one. `looks` were made so far, this one included; `waiting` jobs the client waits for, and
+    may send `rate_per_s` requests a second (None: without limit).
     """
 
     pipeline: str = ""
@@ -60,6 +63,7 @@ class JobView:
     expires_in_s: float | None = None
     waiting: int = 1
     looks: int = 1
+    rate_per_s: float | None = None
 
 
 class PollState(RetryCallState):
@@ -206,31 +210,55 @@ class PollGuards:
     more, `longest_share` of the job's age: which bounds the delay. `tail` of the law is taken to
     be spread evenly over all magnitudes. Intervals are varied by up to `jitter` of them. A share
     `probe` of the jobs is looked at early, lest jobs that became faster, or fail, go unnoticed.
+
+    A young job of which nothing is known is looked at again at twice its age, if that is sooner;
+    all waiting jobs together no oftener than every `young_s` for this, nor with more than half of
+    the client's rate. So of few jobs the quick ones are seen at once, and many cost nothing more.
     """
 
-    shortest_s: float = 0.1
+    shortest_s: float = 0.02
     longest_s: float = 10.0
     longest_share: float = 0.15
     tail: float = 0.03
     jitter: float = 0.1
     probe: float = 0.1
+    young_s: float = 0.02
 
     def __attrs_post_init__(self) -> None:
         if not 0 <= self.shortest_s <= self.longest_s or not self.longest_s > 0:
             raise InvalidArgument(f"{self} does not have 0 <= shortest_s <= longest_s")
         if not all(0 <= x <= 1 for x in (self.longest_share, self.tail, self.jitter, self.probe)):
             raise InvalidArgument(f"{self} has a share that is not 0 to 1")
+        if not self.young_s > 0:
+            raise InvalidArgument(f"{self} does not have young_s > 0")
 
     @classmethod
     def none(cls) -> PollGuards:
         """Give none: the bare schedule, to compare with."""
         return cls(
-            shortest_s=0.0, longest_s=math.inf, longest_share=0.0, tail=0.0, jitter=0.0, probe=0.0
+            shortest_s=0.0,
+            longest_s=math.inf,
+            longest_share=0.0,
+            tail=0.0,
+            jitter=0.0,
+            probe=0.0,
+            young_s=math.inf,
         )
 
     def longest(self, age_s: float) -> float:
         """Give the longest interval after a look at this age, which is also the longest delay."""
         return max(self.longest_s, self.longest_share * age_s)
+
+    def young(self, job: JobView) -> float:
+        """Give the longest interval after a look at a young job: its age, if not too many wait.
+
+        Twice the age each time costs log2 of what it bridges: four looks more at most up to half a
+        second, where the plain schedule is as wide.
+        """
+        apart = self.young_s
+        if job.rate_per_s is not None:
+            apart = max(apart, 1.0 / (YOUNG_SHARE * job.rate_per_s))
+        return max(job.waiting * apart, job.age_s)
 
 
 @attrs.frozen
@@ -292,7 +320,7 @@ class _Adaptive(PollPolicy):
     def delay(self, job: JobView, durations: Durations, rng: random.Random) -> float:
         guards, longest = self.guards, self.guards.longest(job.age_s)
         interval = growing_interval(job.age_s, LEARNING * self.delay_worth)
-        spacing = interval
+        interval = spacing = min(interval, guards.young(job))
         known = _law_for(job, durations)
         if known is not None:
             law, age = known
@@ -324,7 +352,8 @@ class _Adaptive(PollPolicy):
         worth = f"a look being worth {self.delay_worth:g} s of delay"
         known = _law_for(job, durations)
         if known is None:
-            return f"less and less often, nothing being known of such jobs; {worth}"
+            young = "" if math.isinf(self.guards.young_s) else "at twice its age at first, then "
+            return f"{young}less and less often, nothing being known of such jobs; {worth}"
         law = known[0]
         if law.known < ENOUGH_JOBS:
             return f"by the {law.known:g} such jobs known, each look as likely to find it; {worth}"

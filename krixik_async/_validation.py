@@ -60,13 +60,15 @@ def require_text(name: str, value: object) -> str:
 
 def check_id(name: str, value: object) -> str:
     """Give a request_id or file_id in lower case, or raise: it must have the form of a uuid."""
-    text = require_text(name, value).lower()
+    given = require_text(name, value)
+    text = given.lower()
     if not _ID.fullmatch(text):
         raise InvalidArgument(
             f"{name} is {text[:50]!r} but must be a uuid such as "
             "'0d9f1c3e-5b7a-4c2d-8e6f-1a2b3c4d5e6f': pass the id that process() gave"
         )
-    return text
+    # Mostly it is lower case already: the caller's own string, not a copy for each waiting job.
+    return given if given == text else text
 
 
 def check_bool(name: str, value: object) -> bool:

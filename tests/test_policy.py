@@ -20,6 +20,7 @@ from krixik_async._errors import (
 )
 from krixik_async._models import FailureStatus, JobRef, ProcessStatus
 from krixik_async._policy import (
+    Trouble,
     Watched,
     delay_by,
     ends_at,
@@ -167,14 +168,20 @@ def test_an_unknown_submission_time_counts_from_now_for_the_last_look() -> None:
 
 
 def test_a_not_found_is_confirmed_two_seconds_later() -> None:
-    at = next_look(watched(BARE, absent=1), tenacity.wait_fixed(60), now=0.0, wall=0.0)
+    at = next_look(
+        watched(BARE, trouble=Trouble(RequestNotFound("words"), 0.0, absent=1)),
+        tenacity.wait_fixed(60),
+        now=0.0,
+        wall=0.0,
+    )
     assert at == 2.0
 
 
 def test_failing_looks_are_held_back_the_longer_they_fail() -> None:
     fixed = tenacity.wait_fixed(0.1)
-    early = next_look(watched(BARE, failing_since=10.0), fixed, now=10.0, wall=0.0)
-    late = next_look(watched(BARE, failing_since=10.0), fixed, now=200.0, wall=0.0)
+    failing = watched(BARE, trouble=Trouble(ConnectFailed("down"), 10.0))
+    early = next_look(failing, fixed, now=10.0, wall=0.0)
+    late = next_look(failing, fixed, now=200.0, wall=0.0)
     assert (early - 10.0, late - 200.0) == (1.0, 30.0)
 
 
@@ -228,7 +235,7 @@ def test_a_good_look_forgets_the_errors_before_it_and_says_so() -> None:
     note_status(job, status(False))
     note_error(job, ConnectFailed("down"), now=0.0, wall=1000.0)
     assert note_status(job, status(False)) is True
-    assert (job.error, job.failing_since, job.outcome().error) == (None, None, None)
+    assert (job.error, job.in_doubt, job.outcome().error) == (None, False, None)
 
 
 # --- not found -------------------------------------------------------------------------------

@@ -179,9 +179,67 @@ def test_no_two_looks_are_farther_apart_than_ten_seconds_or_15_percent() -> None
     assert max(gap for gap, _ in gaps) > 200
 
 
-def test_no_two_looks_are_nearer_than_a_tenth_of_a_second() -> None:
+def test_no_two_looks_are_nearer_than_a_fiftieth_of_a_second() -> None:
     found = ages(PollPolicy.adaptive(1e-9), learned(*around(0.2)), 30)
-    assert min(b - a for a, b in zip([0.0, *found], found, strict=False)) >= 0.1 - 1e-12
+    assert min(b - a for a, b in zip([0.0, *found], found, strict=False)) >= 0.02 - 1e-12
+
+
+YOUNG = PollPolicy.adaptive(guards=attrs.evolve(BARE, young_s=0.02))
+
+
+def test_a_young_job_is_looked_at_again_at_twice_its_age_until_the_plain_schedule_is_nearer() -> (
+    None
+):
+    plain = 0.64 + (0.5 * 0.64) ** 0.5
+    assert ages(YOUNG, count=7) == pytest.approx([0.02, 0.04, 0.08, 0.16, 0.32, 0.64, plain])
+    assert YOUNG(state_at(0.03)) == pytest.approx(0.03)
+
+
+def test_that_takes_no_more_than_four_looks_more() -> None:
+    """Up to any age, whatever the age at the first look, against the schedule without it."""
+
+    def count(policy: PollPolicy, first: float, until: float) -> int:
+        age, looks = first, 0
+        while age < until:
+            age, looks = age + policy(state_at(age)), looks + 1
+        return looks
+
+    bare = PollPolicy.adaptive(guards=BARE)
+    more = {
+        count(YOUNG, first, until) - count(bare, first, until)
+        for first in (0.0, 0.005, 0.02, 0.05, 0.2, 1.0)
+        for until in (0.5, 2.0, 20.0, 600.0)
+    }
+    assert (min(more), max(more)) == (0, 4)
+
+
+def test_many_waiting_jobs_or_a_low_rate_leave_the_plain_schedule_as_it_is() -> None:
+    bare = PollPolicy.adaptive(guards=BARE)
+    for age in (0.0, 0.03, 0.2, 1.0):
+        plain = bare(state_at(age))
+        assert YOUNG(state_at(age, waiting=100)) == plain
+        assert YOUNG(state_at(age, rate_per_s=2.0)) == plain
+    # Of three jobs each is asked a third as often; half of the rate may go there.
+    assert YOUNG(state_at(0.0, waiting=3)) == pytest.approx(0.06)
+    assert YOUNG(state_at(0.0, rate_per_s=40.0)) == pytest.approx(0.05)
+    assert YOUNG(state_at(0.0, rate_per_s=1e6)) == pytest.approx(0.02)
+
+
+def test_a_job_of_which_something_is_known_is_not_young() -> None:
+    assert YOUNG(state_at(0.0, learned(60.0))) > 10
+
+
+def test_what_is_asked_of_young_jobs_is_explained() -> None:
+    assert str(PollPolicy.adaptive().explain()).startswith(
+        "asks at twice its age at first, then less and less often, nothing being known of such jobs"
+    )
+    assert str(PollPolicy.adaptive(guards=BARE).explain()).startswith("asks less and less often")
+
+
+@pytest.mark.parametrize("young_s", [0.0, -1.0, math.nan])
+def test_a_pause_between_young_jobs_is_more_than_nothing(young_s: float) -> None:
+    with pytest.raises(InvalidArgument, match="does not have young_s > 0"):
+        PollGuards(young_s=young_s)
 
 
 def test_jitter_is_of_the_spacing_of_looks_not_of_the_way_there() -> None:

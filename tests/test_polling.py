@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from typing import Any
 
 import anyio
@@ -19,7 +20,7 @@ from krixik_async._errors import (
     ServerError,
 )
 from krixik_async._models import JobRef, ProcessStatus
-from krixik_async._poll_policy import PollPolicy
+from krixik_async._poll_policy import PollGuards, PollPolicy
 from krixik_async._polling._entries import Crowd, Entry
 from krixik_async._polling._register import MOST_IDLE
 from tests.polled_service import EPOCH, House, ref
@@ -38,6 +39,27 @@ async def test_the_first_look_is_at_once_and_the_next_when_the_schedule_says() -
     (outcome,) = await house.ended(subscription)
     assert (outcome.state, outcome.modules) == ("complete", {"module_1": True})
     assert house.looks == [("r1", 0.0), ("r1", 1.0), ("r1", 2.0), ("r1", 3.0)]
+
+
+async def test_one_quick_job_is_seen_at_twice_its_age_at_the_latest() -> None:
+    """Of which nothing is known, on an idle client; jitter takes a tenth."""
+    house = House({"r1": 0.05}, takes_s=0.002)
+    await house.ended(house.subscribe(ref(), interval=PollPolicy.adaptive()))
+    assert house.now < 0.05 + 0.05 * 1.1 + 0.01
+    assert len(house.looks) <= 5
+
+
+@pytest.mark.parametrize("rival", ["jobs", "rate"])
+async def test_young_jobs_are_not_asked_more_where_many_wait_or_the_rate_is_low(rival: str) -> None:
+    jobs = [ref(n) for n in range(40 if rival == "jobs" else 1)]
+    counts = []
+    for guards in (PollGuards(jitter=0), PollGuards(jitter=0, young_s=math.inf)):
+        house = House(takes_s=0.002, per_s=10.0 if rival == "rate" else None)
+        subscription = house.subscribe(*jobs, interval=PollPolicy.adaptive(guards=guards))
+        await house.clock.sleep(5)
+        counts.append(len(house.looks))
+        subscription.detach()
+    assert counts[0] == counts[1] > 0
 
 
 async def test_an_ended_job_is_forgotten_and_the_pump_ends_with_the_last() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
+import tracemalloc
 from typing import Any
 
+import anyio
 import pytest
 
 from krixik_async._durations import Durations
@@ -67,6 +70,29 @@ async def test_two_thousand_jobs_cost_little_more_than_a_request_each() -> None:
     assert statistics.requests_per_job < 1.15
     assert sum(delays) / len(delays) < 0.8
     assert sum(delays) / len(delays) <= statistics.delay_bound_mean_s
+
+
+async def test_a_job_waited_for_by_its_bare_request_id_takes_four_hundred_bytes() -> None:
+    """With what was learned of it by a look: its reference, and when it was asked and will be."""
+    count = 3000
+    ids = [f"r{n}" for n in range(count)]
+    house = House(dict.fromkeys(ids, 1e6), max_looks=4)
+    bare = (JobRef(request_id=request_id, pipeline="p") for request_id in ids)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        subscription = house.scheduler.subscribe(
+            bare, ADAPTIVE, wants_changes=False, bulk_look=True
+        )
+        await anyio.sleep(60)
+        house.looks.clear()
+        gc.collect()
+        held = tracemalloc.get_traced_memory()[0] / count
+    finally:
+        tracemalloc.stop()
+    assert subscription.statistics.status_requests >= count
+    assert held < 420
+    subscription.detach()
 
 
 async def test_a_crowd_that_ends_in_order_teaches_its_durations_and_not_its_slowest() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,23 @@ def test_more_than_a_thousand_pending_jobs_go_to_a_file(tmp_path: Path) -> None:
         json.dumps({"krixik_async": 1, "jobs": [["no uuid", "books", None, None, None, None]]}),
         json.dumps({"krixik_async": 1, "jobs": [[uuid(1), "", None, None, None, None]]}),
         json.dumps({"krixik_async": 1, "jobs": [[uuid(1), "books", None, "soon", None, None]]}),
+        json.dumps({"krixik_async": True, "jobs": []}),
+        json.dumps({"krixik_async": 1, "jobs": {}}),
+        json.dumps({"krixik_async": 1, "jobs": [[uuid(1), "books", 3, None, None, None, None]]}),
+        *(
+            json.dumps({"krixik_async": 1, "jobs": [[uuid(1), "books", None, *numbers]]})
+            for numbers in (
+                (-1, None, None, None),
+                (math.nan, None, None, None),
+                (10**400, None, None, None),
+                (None, math.inf, None, None),
+                (None, True, None, None),
+                (None, None, 0, None),
+                (None, None, 10**400, None),
+                (None, None, 1.0, None),
+                (None, None, None, -1),
+            )
+        ),
     ],
 )
 def test_anything_else_is_no_token(token: str) -> None:

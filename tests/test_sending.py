@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -56,12 +55,6 @@ JSON_INPUT = b'[{"snippet": "some text", "line_numbers": [1]}]'
 @pytest.fixture
 def anyio_backend(virtual_backend: Any) -> Any:
     return virtual_backend
-
-
-@pytest.fixture
-async def w(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as here:
-        yield here
 
 
 @pytest.fixture

@@ -192,7 +192,7 @@ def test_a_server_that_cannot_start_or_take_a_plan_says_so(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with ServerProcess(tmp_path) as server:
-        with pytest.raises(RuntimeError, match="ended with status 1: see stderr"):
+        with pytest.raises(RuntimeError, match="ended with status 2: see stderr"):
             ServerProcess(tmp_path).start()
         assert "is in use by another" in capfd.readouterr().err
         server.api_key = "another"

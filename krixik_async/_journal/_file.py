@@ -13,10 +13,18 @@ it would send again what had been sent since. So it can be told: a mark is set b
 folded into the file, and repeated after; the repetition then is in the `-wal` only. A file in which
 the two differ, without a `-wal` that holds anything beside it, is refused. Whoever closes the file
 in order sees to it that they do not differ: the last one leaves no `-wal`.
+
+It takes two transactions, with the folding between them: what tells the file from the file with its
+`-wal` must be in the one and not in the other. So two moments stay. A process is killed between the
+two, and a program that knows nothing of marks is the next to open the file, and folds it: that
+leaves, to the byte, what a fold leaves whose `-wal` was lost. In doubt it is refused. And two
+processes fold at once, one of them is killed after it has folded the other's repetition and before
+it does its own over: until the next fold, of whomever, a `-wal` that is lost is not missed.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -98,7 +106,8 @@ class JournalFile:
                 raise damaged(
                     self._where,
                     "its newest steps are in a file of the same name with -wal at its end, which "
-                    "is not beside it",
+                    "is not beside it (or, very rarely, another program has folded that in after "
+                    "a kill)",
                 )
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
@@ -226,5 +235,7 @@ def _make(path: Path) -> None:
     One that is there is not opened: to close it again would end the locks that another connection
     of this process holds on it (POSIX).
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))

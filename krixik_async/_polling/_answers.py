@@ -11,7 +11,7 @@ from krixik_async._clock import Clock
 from krixik_async._durations import Durations
 from krixik_async._errors import KrixikError
 from krixik_async._models import JobRef, ProcessStatus
-from krixik_async._policy import OUTAGE_S, note_error, note_status, shared_status
+from krixik_async._policy import OUTAGE_S, Trouble, note_error, note_status, shared_status
 from krixik_async._polling._breaker import is_outage
 from krixik_async._polling._entries import Crowd, Entry
 from krixik_async._polling._laws import learn
@@ -188,5 +188,5 @@ class Answers:
             own = copy.copy(error)
             own.request_id, own.file_id = entry.ref.request_id, entry.ref.file_id
             own.pipeline = entry.ref.pipeline
-            entry.error, entry.state = own, "error"
+            entry.trouble, entry.state = Trouble(own, now), "error"
             self._end(entry, entry.looked_at)

@@ -23,8 +23,10 @@ from krixik_async._polling._seam import Asker
 _TO_CONFIRM = 256
 # A job that the purse does not pay for waits for some of its age, and a few seconds at least.
 _PUT_OFF_S, _PUT_OFF_SHARE = 5.0, 0.5
-# What there is time for falls on the quarters of a second: one waking serves many.
-_GRID_PER_S = 4.0
+# What there is time for falls on a grid, of a quarter of a second or a hundredth of the delay: one
+# waking serves many, and one float.
+_GRID_S, _GRID_SHARE = 0.25, 1 / 128
+_TIMES_KEPT = 1024
 # A crowd that bulk looks are over for is asked anew at this rate, if no rate is set.
 _REPLAN_PER_S = 500.0
 # From so many leftovers on, the agenda is cleaned up when they are the most of it.
@@ -47,6 +49,7 @@ class Planner:
         self._ready = Ready(self._laws)
         self._confirm: deque[Entry] = deque()
         self._rounds = Rounds(self._laws, asker)
+        self._times: dict[float, float] = {}
         # One for all jobs: a state with its outcome is 2 kB.
         self._state = PollState(durations, rng=rng)
 
@@ -82,7 +85,8 @@ class Planner:
             return True
         wall = self._clock.wall()
         delays: list[float] = []
-        fill(self._state, entry, now=now, wall=wall, waiting=self.waiting)
+        rate = self._asker.rate
+        fill(self._state, entry, now=now, wall=wall, waiting=self.waiting, rate_per_s=rate)
         for waiter in entry.each_waiter():
             try:
                 delays.append(delay_by(waiter.interval, self._state, entry))
@@ -140,8 +144,17 @@ class Planner:
             entry.crowd.unpaid.append(entry)
 
     def _with_expiry(self, entry: Entry, delay: float, now: float) -> float:
-        on_grid = math.ceil((now + delay) * _GRID_PER_S) / _GRID_PER_S
-        return next_look(entry, on_grid - now, now=now, wall=self._clock.wall())
+        at = self._on_grid(now + delay, delay)
+        due = next_look(entry, at - now, now=now, wall=self._clock.wall())
+        return at if math.isclose(due, at) else due
+
+    def _on_grid(self, at: float, delay: float) -> float:
+        """Give the next point of the grid, the same object for all that fall on it."""
+        step = max(_GRID_S, 2.0 ** math.floor(math.log2(max(_GRID_S, delay * _GRID_SHARE))))
+        point = math.ceil(at / step) * step
+        if len(self._times) > _TIMES_KEPT:
+            self._times.clear()
+        return self._times.setdefault(point, point)
 
     def time_left(self, entries: Iterable[Entry]) -> float | None:
         """Estimate the seconds until all of these have ended; None while nothing is known."""

@@ -61,11 +61,8 @@ class Ready:
 
     def _rank(self, now: float) -> None:
         # Of two that are worth the same the one that has waited longer is served first.
-        indices = {
-            entry: worth(entry, self._laws, now)
-            for entry in (*reversed(self._fresh), *self._ranked)
-            if entry.place == "ready"
-        }
-        self._ranked = sorted(indices, key=indices.__getitem__)
+        waiting = (*reversed(self._fresh), *self._ranked)
+        self._ranked = [entry for entry in waiting if entry.place == "ready"]
+        self._ranked.sort(key=lambda entry: worth(entry, self._laws, now))
         self._fresh.clear()
         self._left_to_serve = max(FEW, len(self._ranked) // _STALE_AFTER)

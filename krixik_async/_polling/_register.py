@@ -114,8 +114,10 @@ class Register:
         crowd = self._crowds.get(ref.pipeline) or self._crowd(ref.pipeline)
         entry = crowd.entries.get(ref.request_id)
         if entry is None:
+            # Those whose submission is unknown share one float.
             age = 0.0 if ref.submitted_at is None else max(0.0, wall - ref.submitted_at)
-            entry = crowd.entries[ref.request_id] = Entry(ref, now - age, crowd=crowd)
+            entry = Entry(ref, now - age if age else now, crowd=crowd)
+            crowd.entries[ref.request_id] = entry
             crowd.most = max(crowd.most, len(crowd.entries))
             self._planner.waiting += 1
         elif ref is not entry.ref:

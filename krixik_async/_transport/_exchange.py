@@ -25,7 +25,7 @@ from krixik_async._transport._failures import meaning, reported, timed_out
 from krixik_async._transport._given import ClientSender, TransportSender
 from krixik_async._transport._pace import Pace, TransportStatistics, retry_after_s
 from krixik_async._transport._permits import Permits, Turn
-from krixik_async._transport._seam import Progress, Sender, Target, host_of
+from krixik_async._transport._seam import Progress, Scope, Sender, Target, host_of
 from krixik_async._transport._upload import UploadBody
 
 logger = logging.getLogger("krixik_async")
@@ -51,11 +51,15 @@ class Attempt(ABC, Generic[T]):
     # Runs apart from its caller even where the sender would not need that: for what has files
     # of its own to clean up.
     in_own_task: bool = False
+    # A ticket leads to an upload; and an upload, which follows, must not stand behind others.
+    leads: bool = False
+    follows: bool = False
     is_wanted: bool = True
     # What became of it, for the log: the answer's status, or in words.
     outcome: int | str = "cancelled"
     progress: Progress = attrs.field(factory=Progress)
-    scope: anyio.CancelScope = attrs.field(factory=lambda: anyio.CancelScope())
+    # What it runs in: ends by its limit, or when cancelled.
+    scope: Scope = attrs.field(init=False)
 
     @property
     @abstractmethod
@@ -63,12 +67,12 @@ class Attempt(ABC, Generic[T]):
         """Give the "host:port" that it goes to, for messages."""
 
     @abstractmethod
+    def limit_by(self, sender: Sender) -> None:
+        """Make its scope; the limit counts from now or from when the scope is entered."""
+
+    @abstractmethod
     async def carry_out(self, sender: Sender, heard: Heard) -> T:
         """Send the request and give what is made of the answer."""
-
-    def restart_limit(self) -> None:
-        """Count the limit from now: for answers of any length that still come in."""
-        self.scope.deadline = anyio.current_time() + self.limit_s
 
     def abandon(self) -> None:
         """Let it know that its caller has gone."""
@@ -89,6 +93,10 @@ class Posted(Attempt[Reply]):
         """Give the "host:port" of the target."""
         return host_of(self.target.url)
 
+    def limit_by(self, sender: Sender) -> None:
+        """Take what the sender has for posts."""
+        self.scope = sender.limit(self.limit_s)
+
     async def carry_out(self, sender: Sender, heard: Heard) -> Reply:
         """Post it by the sender's shortest way."""
         reply = await sender.post(self.target, self.content, self.progress)
@@ -102,11 +110,20 @@ class Streamed(Attempt[T]):
 
     request: httpx.Request = attrs.field(repr=False)
     consume: Callable[[httpx.Response, Streamed[T]], Awaitable[T]] = attrs.field(repr=False)
+    scope: anyio.CancelScope = attrs.field(init=False)
 
     @property
     def host(self) -> str:
         """Give the "host:port" of the request."""
         return host_of(self.request.url)
+
+    def limit_by(self, _sender: Sender) -> None:
+        """Take anyio's: there are files and threads in it, which must not be left by halves."""
+        self.scope = anyio.move_on_after(self.limit_s)
+
+    def restart_limit(self) -> None:
+        """Count the limit from now: for answers of any length that still come in."""
+        self.scope.deadline = anyio.current_time() + self.limit_s
 
     async def carry_out(self, sender: Sender, heard: Heard) -> T:
         """Open it and consume the answer as it comes in."""
@@ -184,11 +201,11 @@ class Exchanges:
         await self._take_turn()
         return Turn(self._permits)
 
-    async def _take_turn(self) -> None:
-        await self._permits.acquire()
+    async def _take_turn(self, *, leads: bool = False, follows: bool = False) -> None:
+        await self._permits.acquire(urgent=follows)
         try:
             now = self._clock.now()
-            slot = self._pace.reserve(now)
+            slot = self._pace.follow(now) if follows else self._pace.reserve(now, leads=leads)
             if slot > now:
                 await self._await_slot(slot, now)
         except BaseException:
@@ -203,11 +220,12 @@ class Exchanges:
         out.
         """
         if turn is None:
-            await self._take_turn()
+            await self._take_turn(leads=attempt.leads, follows=attempt.follows)
         else:
             turn.take()
         try:
             sender = self._open_sender()
+            attempt.limit_by(sender)
         except BaseException:
             self._permits.release()
             raise
@@ -308,7 +326,6 @@ class Exchanges:
     async def _exchange(self, sender: Sender, attempt: Attempt[T]) -> T:
         started = self._clock.now() if logger.isEnabledFor(logging.DEBUG) else None
         failure: KrixikError | None = None
-        attempt.restart_limit()
         try:
             with attempt.scope:
                 try:
