@@ -1,9 +1,9 @@
 """One client for very many calls, in virtual time on a server in process: a call leaves nothing.
 
---runs calls, a third each of process, process_status and wait_until_complete; the files are deleted
-as they are done. Between the first tenth and the end the live objects, and what they hold, must not
-have changed, and the interpreter's memory blocks by less than one in ten calls: one string or number
-left behind by each call of one of the three kinds would make it one in three.
+--runs calls, a third each of process, process_status and wait_until_complete; the files are
+deleted as they are done. Between the first tenth and the end the live objects, and what they hold,
+must not have changed, and the interpreter's memory blocks by less than one in ten calls: one string
+or number left behind by each call of one of the three kinds would make it one in three.
 """
 
 from __future__ import annotations
