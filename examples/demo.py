@@ -7,26 +7,30 @@ The server is the embedded one, as a process of its own; all else is what any pr
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import json
-import signal
-import subprocess
 import sys
-import tempfile
-import textwrap
-import time
-import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
 
-from rich.console import Console
-from rich.live import Live
-from rich.spinner import Spinner
-from rich.table import Table
+try:
+    import argparse
+    import asyncio
+    import json
+    import signal
+    import subprocess
+    import tempfile
+    import textwrap
+    import time
+    import uuid
+    from collections.abc import AsyncIterator, Sequence
+    from contextlib import asynccontextmanager
+    from pathlib import Path
 
-from krixik_async import Job, JobOutcome, Krixik, KrixikError, Pipeline, RequestNotFound
+    from rich.console import Console
+    from rich.live import Live
+    from rich.spinner import Spinner
+    from rich.table import Table
+
+    from krixik_async import Job, JobOutcome, Krixik, KrixikError, Pipeline, RequestNotFound
+except KeyboardInterrupt:  # Ctrl-C while these are still being loaded
+    sys.exit(130)
 
 CHAIN = ["keyword-db"]
 READY = "krixik-async server ready on "
@@ -173,12 +177,13 @@ if __name__ == "__main__":
     for file in asked.files:
         if not file.is_file():
             sys.exit(f"demo: {file}: no such file")
-    problem = ""
+    problem, status = "", 1
     try:
         asyncio.run(main(asked.files, asked.query, asked.save_to))
     except* KrixikError as group:
         problem = "\n      ".join(str(error) for error in group.exceptions)
     except* (KeyboardInterrupt, asyncio.CancelledError):
-        problem = "stopped; no process was left behind"
+        problem, status = "stopped; no process was left behind", 130
     if problem:
-        sys.exit(f"\ndemo: {problem}")
+        print(f"\ndemo: {problem}", file=sys.stderr)
+        sys.exit(status)

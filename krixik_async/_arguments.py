@@ -1,15 +1,15 @@
 """Keyword arguments by their right names: what is misspelt, missing or not taken is said so.
 
 Python's own TypeError for a wrong call names the argument and no way out, and it is no error of
-ours to catch. `names_checked` wraps the public methods of a class once; a call then costs one
-comparison of two small sets.
+ours to catch. `names_checked` wraps the public methods of a class once; a call that is right then
+costs two comparisons of small sets.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import TypeVar
 
@@ -68,9 +68,14 @@ class _Names:
     allowed: tuple[str, ...]
     required: tuple[str, ...]
     positional: tuple[str, ...]
+    # What a call by name that is right has at least, and at most.
+    least: frozenset[str]
+    most: frozenset[str]
 
-    def check(self, unnamed: int, named: Collection[str]) -> None:
+    def check(self, unnamed: int, named: Mapping[str, object]) -> None:
         """Raise InvalidArgumentType for a call that Python would refuse, saying what to do."""
+        if not unnamed and self.least <= named.keys() <= self.most:
+            return
         for name in named:
             if name not in self.allowed:
                 raise InvalidArgumentType(self._refusal(name))
@@ -141,14 +146,17 @@ def _names_of(function: Callable[..., object], called: str, *, bound: int) -> _N
         unpacked = _UNPACKED.fullmatch(str(parameter.annotation))
         assert unpacked is not None, f"{called}: {parameter} says nothing of its names"
         allowed += function.__globals__[unpacked[1]].__annotations__
+    required = tuple(
+        parameter.name
+        for parameter in parameters
+        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+    )
     return _Names(
         method=called,
         allowed=tuple(allowed),
-        required=tuple(
-            parameter.name
-            for parameter in parameters
-            if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
-        ),
+        required=required,
+        least=frozenset(required),
+        most=frozenset(allowed),
         positional=tuple(
             parameter.name
             for parameter in parameters

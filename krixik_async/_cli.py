@@ -1,6 +1,6 @@
 """The command line: thin commands over the public API; heavy imports only in the command in need.
 
-Exit status: 0 done, 1 it could not be done (one line on stderr says why), 2 wrong usage.
+The exit status tells the kind of failure, and one line on stderr says more (`_failing`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from krixik_async._commands import COMMANDS
+from krixik_async._commands._failing import failing
 from krixik_async._version import __version__
 
 
@@ -101,7 +102,6 @@ def serve(
     """
     from krixik_async.server import ServerSettings
     from krixik_async.server._plan import FaultPlan
-    from krixik_async.server._serving import CannotServe
     from krixik_async.server._serving import serve as serve_until_stopped
 
     if not api_keys:
@@ -124,10 +124,8 @@ def serve(
         faults = None if faults_file is None else FaultPlan.from_json(faults_file.read_bytes())
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    try:
+    with failing("The server was not up yet."):
         serve_until_stopped(settings, host=host, port=port, ready=_announce, faults=faults)
-    except CannotServe as error:
-        raise click.ClickException(error.message) from error
 
 
 def _announce(url: str) -> None:

@@ -216,7 +216,8 @@ class Krixik(Account, Closing):
         """
         other = copy.copy(self)
         other._session = self._opened.with_options(options)
-        other._origin = self
+        # Not this one, if it is a copy itself: a copy of a copy of a copy would keep them all.
+        other._origin = self._origin or self
         return other
 
     # --- calls -------------------------------------------------------------------------------

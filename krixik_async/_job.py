@@ -38,8 +38,8 @@ class Job:
 
     `await job` returns the `JobOutcome` of a complete job and raises ProcessFailed,
     RequestVanished or WaitTimeout (at the record's own end) otherwise. Cancel-safe; the job itself
-    is never touched by waiting. `ref` is the serialisable part. `reply` is the service's raw answer
-    to the request for the upload, which holds the form's secret fields: do not log it.
+    is never touched by waiting. `ref` is the serialisable part. `reply` is the service's answer to
+    the request for the upload, without the form for it, whose fields are secret.
     `status_code` is 200 where `process` has waited for it, as in the official client's dict.
     """
 

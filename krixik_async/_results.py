@@ -6,11 +6,12 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, cast
 
 import attrs
 
-from krixik_async._catalogue import check_pipeline_name
+from krixik_async._catalogue import MAX_CHAIN, check_pipeline_name
 from krixik_async._errors import (
     InvalidArgument,
     InvalidArgumentType,
@@ -27,6 +28,8 @@ from krixik_async._validation import check_id, kind_of
 TOKEN_VERSION = 1
 # A token is meant for a queue message or a log line; more ids belong in a file.
 TOKEN_IDS = 1000
+# Epoch seconds of the year 9999: no time in a token is later.
+_LATEST = 253_402_300_799.0
 
 
 class WaitResult(Mapping[str, JobOutcome]):
@@ -120,8 +123,21 @@ class WaitResult(Mapping[str, JobOutcome]):
         return self._token()
 
     def save_token(self, path: str | os.PathLike[str]) -> None:
-        """Write the resume token of any number of pending jobs to a file (blocking, small)."""
-        Path(path).write_text(self._token(), encoding="utf-8")
+        """Write the resume token of any number of pending jobs to a file (blocking, small).
+
+        What the file held before stays until all of it is written: it may be the only copy of ids.
+        """
+        target = Path(os.path.realpath(path))
+        if target.exists() and not target.is_file():
+            target.write_text(self._token(), encoding="utf-8")  # a pipe or a device
+            return
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            part.write_text(self._token(), encoding="utf-8")
+            part.replace(target)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
 
     def _token(self) -> str:
         jobs = [attrs.astuple(outcome.job) for outcome in self.pending]
@@ -141,6 +157,8 @@ def read_token(token: object) -> tuple[JobRef, ...]:
         version, jobs = parsed["krixik_async"], parsed["jobs"]
     except (ValueError, TypeError, KeyError, RecursionError):
         raise wrong from None
+    if isinstance(version, bool) or not isinstance(jobs, list):
+        raise wrong
     if version != TOKEN_VERSION:
         raise InvalidArgument(
             f"the token is of version {version!r}, this krixik_async reads {TOKEN_VERSION}: "
@@ -158,10 +176,24 @@ def _read_job(job: list[Any]) -> JobRef:
     ref = JobRef(**dict(zip(names, [*job, None][: len(names)], strict=True)))
     check_id("request_id", ref.request_id)
     check_pipeline_name(ref.pipeline)
-    for number in (ref.submitted_at, ref.expires_at, ref.module_count, ref.size_bytes):
-        if not isinstance(number, int | float | None):
-            raise TypeError
+    if not isinstance(ref.file_id, str | None):
+        raise TypeError
+    # What it says decides how long is waited, and how much is kept: a token that was tampered with
+    # is refused rather than believed.
+    _check_number(ref.submitted_at, int | float, 0, _LATEST)
+    _check_number(ref.expires_at, int | float, 0, _LATEST)
+    _check_number(ref.module_count, int, 1, MAX_CHAIN)
+    _check_number(ref.size_bytes, int, 0, 2**63)
     return ref
+
+
+def _check_number(value: object, kind: type | UnionType, least: float, most: float) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise TypeError
+    if not least <= cast("float", value) <= most:
+        raise ValueError
 
 
 def fate(outcome: JobOutcome) -> KrixikError:

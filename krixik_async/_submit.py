@@ -283,8 +283,7 @@ def _upload(
                     raise
                 return (yield from _start_over(attempt))
         except UploadRejected as refusal:
-            if (refusal.status_code or 0) >= 500:
-                # It may come after the file was stored.
+            if _may_be_stored(refusal.status_code or 0):
                 return (yield from _settle(attempt, ticket, asked_at))
             # 403: the ticket has expired or was altered. Anything else a new one won't change.
             if refusal.status_code != 403 or attempt.refused:
@@ -296,6 +295,15 @@ def _upload(
         else:
             return True
         yield Pause(min(2.0**tries, LOOK_EVERY_S * 2))
+
+
+def _may_be_stored(status_code: int) -> bool:
+    """Tell whether an upload's answer, which is no 204, may come after the file was stored.
+
+    5xx may; and so may what says that all is well in another way than asked for: 200, 201, or 303
+    to a page that says so (the S3 documentation, POST object, 2026-11).
+    """
+    return status_code >= 500 or 200 <= status_code < 300 or status_code == 303
 
 
 def _settle(

@@ -7,6 +7,7 @@ it ends comes back as pending, with what is needed to go on in another process.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Literal, Protocol, TypeAlias
 
@@ -47,9 +48,11 @@ def check_timeout(timeout: object) -> float | None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         raise InvalidArgumentType(f"timeout is {kind_of(timeout)} but must be seconds, or None")
-    if not 0 <= timeout < float("inf"):
+    # An int may be beyond what a float can be, and beyond what can be printed.
+    if not 0 <= timeout <= sys.float_info.max:
+        shown = timeout if isinstance(timeout, float) or -1e9 < timeout < 0 else "out of range"
         raise InvalidArgument(
-            f"timeout is {timeout} but must be 0 or more and finite; None waits until the "
+            f"timeout is {shown} but must be 0 or more and finite; None waits until the "
             "records expire"
         )
     return float(timeout)

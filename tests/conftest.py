@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import trio.testing
 from hypothesis import HealthCheck, settings
 
 from krixik_async.testing import VirtualTimeLoop
+from tests.client_side import World, world
 
 # A busy machine is no finding: examples have no deadline, only each test its time limit.
 settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,6 +34,13 @@ def virtual_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]
     if request.param == "asyncio":
         return "asyncio", {"loop_factory": VirtualTimeLoop}
     return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
+
+
+@pytest.fixture
+async def w(tmp_path: Path) -> AsyncIterator[World]:
+    """Give a server and a client of it, in this process; for tests on `virtual_backend`."""
+    async with world(tmp_path) as here:
+        yield here
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from krixik_async import (
     Pipeline,
     ServerError,
 )
-from tests.client_side import World, forbidden, says, world
+from tests.client_side import World, forbidden, says
 
 pytestmark = pytest.mark.anyio
 
@@ -27,12 +26,6 @@ CAP = "/krixik-core-cap-check"
 @pytest.fixture
 def anyio_backend(virtual_backend: Any) -> Any:
     return virtual_backend
-
-
-@pytest.fixture
-async def w(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as here:
-        yield here
 
 
 async def test_the_modules_are_listed_afresh_each_time(w: World) -> None:

@@ -7,6 +7,7 @@ Everything against the real server in process, in virtual time; what a journal a
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -29,6 +30,10 @@ from krixik_async import (
     ProcessFailed,
     SubmitUncertain,
 )
+from krixik_async._bulk._apart import takes_from
+from krixik_async._bulk._inputs import pull
+from krixik_async._bulk._patterns import matching
+from krixik_async._offload import InlineOffload
 from tests.client_side import (
     LINK,
     OUTPUT,
@@ -53,12 +58,6 @@ def anyio_backend(virtual_backend: Any) -> Any:
 
 
 @pytest.fixture
-async def w(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as here:
-        yield here
-
-
-@pytest.fixture
 def shelf(tmp_path: Path) -> Path:
     """A folder of three files."""
     return filled(tmp_path / "shelf", 3)
@@ -76,6 +75,10 @@ async def collected(stream: BulkStream) -> list[BulkOutcome]:
     async with stream:
         outcomes = [outcome async for outcome in stream]
     return sorted(outcomes, key=lambda one: str(one.input.local_file_path))
+
+
+def tidied(paths: list[str]) -> set[str]:
+    return {os.path.normpath(path) for path in paths}
 
 
 def states(outcomes: list[BulkOutcome]) -> list[str]:
@@ -177,6 +180,47 @@ async def test_a_text_is_a_folder_a_file_or_a_pattern(
     outcomes = await collected(w.books().process_many(f"{shelf}/{given}"))
     assert sorted(inputs(outcomes)) == names
     assert set(states(outcomes)) <= {"complete"}
+
+
+async def test_links_that_lead_in_circles_name_no_file_twice_and_stop_nothing(
+    w: World, shelf: Path
+) -> None:
+    (shelf / "self.txt").symlink_to("self.txt")
+    deep = shelf / "deep" / "deeper"
+    deep.mkdir(parents=True)
+    (deep / "up.txt").write_bytes(TEXT)
+    for name in ("one", "two"):
+        (deep / name).symlink_to("../..")
+    books = w.books()
+    assert inputs(await collected(books.process_many(shelf))) == ["00.txt", "01.txt", "02.txt"]
+    found = inputs(await collected(books.process_many(f"{shelf}/**/*.txt")))
+    assert sorted(found) == ["00.txt", "01.txt", "02.txt", "up.txt"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("**", ["00.txt", "a/1.txt", "a/b/2.txt"]),
+        ("**/**/*.txt", ["00.txt", "a/1.txt", "a/b/2.txt"]),
+        ("*/*.txt", ["a/1.txt", "link/1.txt"]),
+        ("a/**/*.txt", ["a/1.txt", "a/b/2.txt"]),
+        ("*/b/../1.txt", ["a/b/../1.txt", "link/b/../1.txt"]),
+        ("*/b/*.txt", ["a/b/2.txt", "link/b/2.txt"]),
+        (".h/*.txt", [".h/3.txt"]),
+        ("[a]/*/nothing.txt", []),
+        ("self*/*.txt", []),
+    ],
+)
+def test_a_pattern_names_what_a_shell_with_globstar_would(
+    tmp_path: Path, pattern: str, names: list[str]
+) -> None:
+    for name in ("00.txt", "a/1.txt", "a/b/2.txt", ".h/3.txt", "a/.hidden.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(TEXT)
+    (tmp_path / "link").symlink_to("a")
+    (tmp_path / "self").symlink_to("self")
+    found = [name.removeprefix(f"{tmp_path}/") for name in matching(f"{tmp_path}/{pattern}")]
+    assert sorted(found) == names
 
 
 async def test_a_pattern_without_a_folder_is_of_the_working_folder(
@@ -436,6 +480,17 @@ async def test_names_of_a_folder_are_read_in_batches(w: World, tmp_path: Path) -
     assert len(names) == 70
 
 
+async def test_under_a_rate_limit_no_ticket_dies_waiting_in_line_for_its_upload(
+    tmp_path: Path,
+) -> None:
+    # A ticket lives 60 s; each of 100 files takes two requests, and only one a second may go.
+    files = [FileInput(TEXT, file_name=f"{n}.txt") for n in range(100)]
+    async with world(tmp_path, rate_limit=1.0) as w:
+        outcomes = await collected(w.books().process_many(files, max_in_flight=100))
+        assert states(outcomes) == ["complete"] * 100
+        assert w.wire.paths.count(TICKET) == w.wire.paths.count(UPLOAD) == 100
+
+
 # --- the end -------------------------------------------------------------------------------------
 
 
@@ -466,6 +521,30 @@ async def test_left_early_it_stops_pulling_and_leaves_no_task(w: World, tmp_path
     assert len(w.sent) == sent
     await nothing_runs(w)
     assert await w.done(w.books(), "after.txt")
+
+
+async def test_what_was_sent_and_not_yet_yielded_is_known_by_its_ids(
+    w: World, tmp_path: Path
+) -> None:
+    """After leaving too: nothing of it is on the service that cannot be waited for."""
+    filled(tmp_path / "big", 40)
+    books = w.books()
+    stream = books.process_many(tmp_path / "big", max_in_flight=4)
+    assert stream.outstanding == ()
+    first = await anext(stream)
+    await stream.aclose()
+    left = await books.wait_until_complete(stream.outstanding)
+    assert 2 <= len(left) <= 4
+    known = {outcome.file_id for outcome in left.complete} | {first.file_id}
+    stored = books.iter_files(symbolic_directory_paths=["/*"])
+    assert {record.file_id async for record in stored} == known
+
+
+async def test_at_the_end_nothing_is_outstanding(w: World, shelf: Path) -> None:
+    (shelf / "03.odd").write_bytes(b"refused before anything is sent")
+    async with w.books().process_many(shelf) as stream:
+        assert len([outcome async for outcome in stream]) == 4
+    assert stream.outstanding == ()
 
 
 async def test_dropped_it_stops_by_itself(w: World, tmp_path: Path) -> None:
@@ -559,20 +638,24 @@ async def test_an_error_of_the_callers_own_iterable_comes_after_what_was_begun(
     ("files", "given", "match"),
     [
         (5, {}, "files is int but must be a folder"),
+        ("", {}, "files is an empty text"),
         (TEXT, {}, "files is bytes"),
         (FileInput("a.txt"), {}, "files is .*FileInput"),
         ({"local_file_path": "a"}, {}, "files is dict"),
         ([], {"max_in_flight": 0}, "max_in_flight is 0 but must be 1 or more"),
         ([], {"max_in_flight": True}, "max_in_flight is bool"),
         ([], {"max_in_flight": 1.5}, "max_in_flight is float"),
+        ([], {"journal": ""}, "journal is '', which cannot be the name"),
+        ([], {"journal": "a\0b"}, "cannot be the name of a file"),
         ([], {"journal": 5}, "journal is int but must be a path"),
         ([], {"on_error": "ignore"}, "on_error is 'ignore' but must be one of"),
         ([], {"download_output": "yes"}, "download_output is str"),
         ([], {"local_save_directory": 5}, "local_save_directory is int"),
         ([], {"poll": 3}, "poll is 3"),
         ([], {"local_save_directory": "out", "max_in_flight": -1}, "max_in_flight is -1"),
-        ("shelf", {"local_save_directory": "shelf"}, "is the folder that the files are taken from"),
-        ("shelf/*.txt", {"local_save_directory": "./shelf"}, "is the folder that the files"),
+        ("shelf", {"local_save_directory": "shelf"}, "is a folder that the files are taken from"),
+        ("shelf/*.txt", {"local_save_directory": "./shelf"}, "is a folder that the files"),
+        ("shelf/**/*.txt", {"local_save_directory": "shelf/out"}, "is a folder that the files"),
     ],
 )
 async def test_what_is_wrong_for_all_is_refused_at_once(
@@ -583,6 +666,29 @@ async def test_what_is_wrong_for_all_is_refused_at_once(
     assert w.sent == []
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "", "in", "in/*", "in/*.txt", "in/**", "in/**/*.txt", "in/**/b/*.txt",
+        "in/a/../**/x.txt", "in/*/x.txt", "in/*/*/x.txt", "in/?/b/*", "in/[!a]*/x.txt", "in/a**/x*",
+        "**/a/*.txt", "*/*.txt", "in/.*/*.txt", "in/**/.h/*.txt",
+    ],
+)  # fmt: skip
+async def test_outputs_may_be_saved_wherever_no_file_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """Held against what is found: of every folder of a tree, those that a source takes from."""
+    monkeypatch.chdir(tmp_path)
+    folders = [Path(name) for name in ("", "in", "in/a", "in/a/b", "in/b", "in/.h", "in/.h/a", "k")]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+        (folder / "x.txt").touch()
+    found = [str(name) async for name in pull(source, InlineOffload(), lambda _: False)]
+    by_name = [str(folder / "x.txt") for folder in folders if takes_from(source, folder)]
+    assert tidied(by_name) == tidied(found)
+    assert not takes_from("in/x.txt", Path("in"))  # one file is not looked for
+
+
 class BytesPath:
     def __fspath__(self) -> bytes:
         return b"shelf"
@@ -591,6 +697,8 @@ class BytesPath:
 async def test_a_path_of_bytes_is_refused(w: World) -> None:
     with pytest.raises(InvalidArgumentType, match="BytesPath whose path is not a str"):
         w.books().process_many(BytesPath())  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentType, match="BytesPath whose path is not a str"):
+        w.books().process_many([], journal=BytesPath())  # type: ignore[arg-type]
     (outcome,) = await collected(w.books().process_many([BytesPath()]))  # type: ignore[list-item]
     assert isinstance(outcome.error, InvalidArgumentType)
 

@@ -12,7 +12,6 @@ import random
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import closing
 from io import StringIO
 from pathlib import Path
@@ -57,7 +56,6 @@ from tests.client_side import (
     entries,
     nothing_runs,
     says,
-    world,
 )
 from tests.test_bulk import collected, filled, inputs, states
 
@@ -70,12 +68,6 @@ SLOW = {"max_in_flight": 1}
 @pytest.fixture
 def anyio_backend(virtual_backend: Any) -> Any:
     return virtual_backend
-
-
-@pytest.fixture
-async def w(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as here:
-        yield here
 
 
 @pytest.fixture
@@ -324,9 +316,9 @@ async def test_a_name_of_the_callers_is_kept_through_a_kill(
 # --- what cannot be gone on with -----------------------------------------------------------------
 
 
-async def killed_after_upload(w: World, shelf: Path, journal: Path) -> Path:
-    """Send one file, lose the upload's answer with the process; give the journal's copy."""
-    plug = Plug(w.wire, 2, after=True)
+async def killed_at_upload(w: World, shelf: Path, journal: Path, *, stored: bool = True) -> Path:
+    """Send one file, lose its upload, or the answer, with the process; give the journal's copy."""
+    plug = Plug(w.wire, 2, after=stored)
     stream = client_over(w, plug).process_many(shelf / "00.txt", journal=journal)
     async with anyio.create_task_group() as group, stream:
         group.start_soon(anext, stream)
@@ -341,7 +333,7 @@ async def test_a_record_that_may_have_come_and_gone_is_undecided_and_stays_so(
     w: World, shelf: Path, journal: Path
 ) -> None:
     """The file was taken, done and has expired; to send it again would be to guess."""
-    copy = await killed_after_upload(w, shelf, journal)
+    copy = await killed_at_upload(w, shelf, journal)
     await w.clock.sleep(2000)
     sent = w.sent.count(TICKET)
     for _ in range(2):
@@ -358,7 +350,7 @@ async def test_what_was_sent_with_one_expire_time_is_not_judged_by_another(
     w: World, shelf: Path, journal: Path
 ) -> None:
     """It was taken and has expired: a longer life asked for now does not make it a lost upload."""
-    copy = await killed_after_upload(w, shelf, journal)
+    copy = await killed_at_upload(w, shelf, journal)
     await w.clock.sleep(2000)
     sent = w.sent.count(TICKET)
     stream = w.books().process_many(shelf / "00.txt", journal=copy, expire_time=100_000)
@@ -393,7 +385,7 @@ async def test_an_error_before_the_look_up_leaves_the_look_up_to_be_made(
     w: World, shelf: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that changes while it is checked says nothing of the upload before the kill."""
-    copy = await killed_after_upload(w, shelf, journal)
+    copy = await killed_at_upload(w, shelf, journal)
 
     async def changed(*_: Any) -> int:
         raise FileChanged("replaced")
@@ -431,7 +423,7 @@ async def test_a_name_that_was_refused_is_refused_again_at_once(
 async def test_what_was_undecided_in_an_outage_is_decided_by_the_next_run(
     w: World, shelf: Path, journal: Path
 ) -> None:
-    copy = await killed_after_upload(w, shelf, journal)
+    copy = await killed_at_upload(w, shelf, journal)
     w.fail(STATUS, before=LOST, times=1000)
     (outcome,) = await collected(w.books().process_many(shelf / "00.txt", journal=copy))
     assert outcome.state == "undecided"
@@ -445,13 +437,7 @@ async def test_what_was_undecided_in_an_outage_is_decided_by_the_next_run(
 async def test_an_input_that_changed_after_a_kill_is_sent_only_if_the_old_one_did_not_arrive(
     w: World, shelf: Path, journal: Path, stored: bool
 ) -> None:
-    plug = Plug(w.wire, 2, after=stored)
-    stream = client_over(w, plug).process_many(shelf / "00.txt", journal=journal)
-    async with anyio.create_task_group() as group, stream:
-        group.start_soon(anext, stream)
-        await plug.pulled.wait()
-        copy = copied(journal, "killed")
-        group.cancel_scope.cancel()
+    copy = await killed_at_upload(w, shelf, journal, stored=stored)
     (shelf / "00.txt").write_bytes(b"Something else: " + TEXT)
     (outcome,) = await collected(w.books().process_many(shelf / "00.txt", journal=copy))
     if stored:
@@ -839,5 +825,31 @@ async def test_what_others_are_at_is_set_aside_in_bounds(
             await anext(other)
         assert pulled <= 4
         assert states(await collected(other)) == ["complete"] * 6
+        group.cancel_scope.cancel()
+        frozen.thaw.set()
+
+
+async def test_what_was_set_aside_does_not_wait_for_a_source_that_has_nothing_to_give(
+    w: World, tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a queue that gives the next file when it hears of the last one's outcome."""
+    monkeypatch.setattr(_writer, "HEARTBEAT_S", 10_000.0)
+    shelf = filled(tmp_path / "many", 2)
+    first, second = sorted(shelf.iterdir())
+    frozen, ended = Freezing(w.wire, at=1), anyio.Event()
+
+    async def queue() -> Any:
+        yield first
+        await ended.wait()
+        yield second
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(anext, client_over(w, frozen).process_many([first], journal=journal))
+        await frozen.froze.wait()
+        found: list[str] = []
+        async for outcome in w.books().process_many(queue(), journal=journal, max_in_flight=1):
+            found.append(outcome.state)
+            ended.set()
+        assert found == ["complete"] * 2
         group.cancel_scope.cancel()
         frozen.thaw.set()

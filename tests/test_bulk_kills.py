@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server_process import ServerProcess
+from krixik_async.testing import ServerProcess
 from tests.soak.kill_and_resume import KEY, soak
 
 
@@ -33,8 +33,9 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    options = ("--ticket-seconds", "2", "--min-module-seconds", "0.2")
-    with ServerProcess(tmp_path / "server", *options, key=KEY) as running:
+    with ServerProcess(
+        tmp_path / "server", api_key=KEY, ticket_seconds=2, min_module_seconds=0.2
+    ) as running:
         yield running
 
 

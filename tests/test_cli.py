@@ -6,9 +6,11 @@ import os
 import re
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -18,6 +20,7 @@ from click.testing import CliRunner
 from krixik_async import __main__
 from krixik_async._cli import cli
 from krixik_async._version import __version__
+from krixik_async.server._database import open_database
 from tests.server_side import KEY
 
 
@@ -103,12 +106,33 @@ def test_a_fault_plan_that_is_none_is_wrong_usage(
     assert (result.exit_code, words in result.stderr) == (2, True)
 
 
+def test_a_folder_in_use_has_one_status_and_one_message_for_all_commands(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    with closing(open_database(tmp_path)):
+        results = [
+            CliRunner().invoke(cli, ["serve", "--port=0", "--api-key=a", "--data-dir", folder]),
+            CliRunner().invoke(cli, ["list", "-p", "books=keyword-db", "--local", folder]),
+        ]
+    assert [(result.exit_code, result.output) for result in results] == [
+        (
+            2,
+            (
+                f"Error: data_dir '{folder}' is in use by another krixik-async server: stop that "
+                "one, or choose another folder\n"
+            ),
+        )
+    ] * 2
+
+
 def test_what_cannot_be_done_is_status_1_and_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    result = CliRunner().invoke(cli, ["serve", "--port=0", "--data-dir", str(tmp_path / "file")])
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.splitlines()[-1] == (
-        f"Error: data_dir '{tmp_path}/file' cannot be used: File exists"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        options = [f"--port={port}", "--api-key=a", "--data-dir", str(tmp_path)]
+        result = CliRunner().invoke(cli, ["serve", *options])
+    assert (result.exit_code, result.stdout, result.stderr) == (
+        1,
+        "",
+        f"Error: cannot listen on 127.0.0.1 port {port}: Address already in use\n",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import random
@@ -850,3 +851,32 @@ async def test_respx_sees_a_client_that_is_handed_in(tmp_path: Path, using: str)
         assert asked.headers["krixikApiKey"] == KEY
         assert "krixikApiKey" not in uploaded.headers
         assert TEXT in uploaded.content
+
+
+# --- another event loop --------------------------------------------------------------------------
+
+
+class Unclosable(httpx.AsyncBaseTransport):
+    """Answer, and fail to close as sockets of a loop that has ended do."""
+
+    async def handle_async_request(self, _: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"status_code": 200, "request_id": "r", "message": "ok"})
+
+    async def aclose(self) -> None:
+        raise RuntimeError("Event loop is closed")
+
+
+def test_on_another_event_loop_a_client_says_so_and_closes() -> None:
+    client = Krixik(api_key="k" * 36, api_url=URL, http_transport=Unclosable())
+    job = JobRef(request_id=str(uuid.UUID(int=1)), pipeline="books")
+
+    async def go_on() -> None:
+        with pytest.raises(ClientClosed, match="belongs to the event loop of its first call"):
+            await client.check_in()
+        with pytest.raises(ClientClosed, match="belongs to the event loop of its first call"):
+            await client.wait_until_complete(job)
+        await client.aclose()
+        await client.aclose()
+
+    asyncio.run(client.check_in())
+    asyncio.run(go_on())

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
 import os
 import pty
+import shlex
+import signal
 import subprocess
 import sys
+import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +27,7 @@ from krixik_async import (
     JobRef,
     KeywordHit,
     Krixik,
+    SaveFailed,
     SemanticHit,
     WaitResult,
     _errors,
@@ -33,7 +39,7 @@ from krixik_async._commands._files import _hit_line, _warning_line
 from krixik_async._commands._jobs import follow
 from krixik_async._commands._printing import Printer, columns
 from krixik_async._commands._process import Wanted
-from tests.server_process import ServerProcess
+from krixik_async.testing import Answer, Delay, FaultPlan, ServerProcess
 
 PIPELINE = "books=keyword-db"
 UNKNOWN = "11111111-1111-4111-8111-111111111111"
@@ -197,6 +203,19 @@ def test_search_shows_where_the_words_are(filled: Shelf) -> None:
     )
 
 
+def test_hits_a_file_are_counted_where_meaning_is_searched_alone(filled: Shelf) -> None:
+    """-k means nothing to a keyword search, so it is refused rather than ignored."""
+    done = filled.run("search", "-p", PIPELINE, "-k", "2", "harbour")
+    assert (done.exit_code, done.stdout, done.stderr) == (
+        2,
+        "",
+        (
+            "Error: -k counts the hits of a semantic search, and the pipeline's last module is "
+            "keyword-db, not vector-db\n"
+        ),
+    )
+
+
 def test_fetch_saves_the_output_and_says_where(filled: Shelf, tmp_path: Path) -> None:
     done = filled.run("fetch", "-p", PIPELINE, "--out", str(tmp_path / "new"), filled.file_id)
     saved = tmp_path / "new" / f"{filled.file_id}.db"
@@ -224,6 +243,16 @@ def test_delete_goes_on_after_a_failure(filled: Shelf, tmp_path: Path) -> None:
     done = copy.run("delete", "-p", PIPELINE, UNKNOWN, filled.file_id)
     assert (done.exit_code, done.stdout) == (5, f"deleted {filled.file_id}\n")
     assert copy.json("list", "-p", PIPELINE)[0]["items"] == []
+
+
+def test_status_and_fetch_go_on_after_a_failure(filled: Shelf, tmp_path: Path) -> None:
+    asked = filled.run("status", "-p", PIPELINE, UNKNOWN, filled.request_id)
+    assert (asked.exit_code, asked.stdout) == (
+        5,
+        f"{filled.request_id}  complete  module_1 done\n",
+    )
+    done = filled.run("fetch", "-p", PIPELINE, "--out", str(tmp_path), UNKNOWN, filled.file_id)
+    assert (done.exit_code, done.stdout) == (5, f"{tmp_path / filled.file_id}.db\n")
 
 
 @pytest.mark.parametrize("pipeline", ["books", "p.txt"])
@@ -414,6 +443,94 @@ def test_process_again_with_its_journal_sends_nothing_twice(folder: Path, tmp_pa
     assert [value["file_id"] for value in said[0]] == [value["file_id"] for value in said[1]]
 
 
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+@pytest.mark.parametrize("inputs", ["", "*.txt", "**/*.txt"])
+def test_outputs_are_not_saved_where_inputs_are_looked_for(
+    folder: Path, tmp_path: Path, inputs: str, dry_run: list[str]
+) -> None:
+    """Else the same command would take them for inputs the next time."""
+    options = ["--local", str(tmp_path / "data"), "-p", PIPELINE, "--out", str(folder), *dry_run]
+    done = CliRunner().invoke(cli, ["process", *options, str(folder / inputs)])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "is a folder that the files are taken from" in done.stderr
+    named = [str(folder / name) for name in ("a.txt", "b.txt")]
+    assert CliRunner().invoke(cli, ["process", *options, *named]).exit_code == 0
+
+
+# What a shell starts in the background ignores Ctrl-C.
+INTERRUPTIBLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from krixik_async.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_interrupt_tells_how_to_go_on_waiting_for_what_was_sent(
+    folder: Path, tmp_path: Path, as_json: bool
+) -> None:
+    """Without a journal the ids are known to nobody else: they are told as a command to paste."""
+    no_answer = FaultPlan(Delay("process_status", seconds=60))
+    with ServerProcess(tmp_path / "data", faults=no_answer, min_module_seconds=100) as server:
+        environment = {**os.environ, "KRIXIK_API_KEY": server.api_key}
+        options = ["-p", PIPELINE, "--api-url", server.url]
+
+        def begin(*command: str) -> subprocess.Popen[str]:
+            return subprocess.Popen(
+                [sys.executable, "-c", INTERRUPTIBLE, *command],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+
+        with begin("process", *options, *["--json"] * as_json, str(folder)) as sending:
+            while server.fault_counts[0]["matched"] < 2:
+                assert sending.poll() is None
+                time.sleep(0.02)
+            sending.send_signal(signal.SIGINT)
+            out, err = sending.communicate(timeout=30)
+        assert (sending.returncode, out) == (130, "")
+        *told, last = err.splitlines()
+        assert last == "Interrupted. Jobs that were sent go on."
+        if as_json:
+            said = json.loads(told.pop())
+            command = said["command"]
+            assert said == {"request_ids": shlex.split(command)[6:], "command": command}
+        else:
+            introduction, command = told
+            assert introduction == "To go on waiting for what was sent:"
+        server.set_faults(FaultPlan())
+        program, name, *given, first, second = shlex.split(command)
+        assert (program, name, given) == ("krixik-async", "wait", options)
+        with begin("status", *options, first, second) as asking:
+            out, _ = asking.communicate(timeout=30)
+    assert out == f"{first}  ongoing  module_1 waiting\n{second}  ongoing  module_1 waiting\n"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_so_does_an_error_that_ends_all(folder: Path, tmp_path: Path, as_json: bool) -> None:
+    rejected = FaultPlan(Answer("process_status", status=401))
+    with ServerProcess(tmp_path / "data", faults=rejected) as server:
+        options = ["-p", PIPELINE, "--api-url", server.url, str(folder / "a.txt")]
+        done = CliRunner(env={"KRIXIK_API_KEY": server.api_key}).invoke(
+            cli, ["process", *["--json"] * as_json, *options]
+        )
+    *told, error = done.stderr.splitlines()
+    assert (done.exit_code, done.stdout, error[:7]) == (3, "", "Error: ")
+    command = json.loads(told[-1])["command"] if as_json else told[-1]
+    *before, request_id = shlex.split(command)
+    assert before == ["krixik-async", "wait", *options[:-1]]
+    assert uuid.UUID(request_id)
+    assert told[:-1] == ([] if as_json else ["To go on waiting for what was sent:"])
+
+
+def test_another_command_is_led_to_the_same_place() -> None:
+    local = Connection(None, Path("krixik data"), Printer(as_json=False))
+    assert local.options() == ["--local", "krixik data"]
+
+
 @pytest.mark.parametrize("pattern", ["", "*"])
 def test_a_journal_in_the_folder_is_none_of_its_files(
     folder: Path, tmp_path: Path, pattern: str
@@ -461,6 +578,77 @@ def test_a_pattern_that_nothing_matches_is_no_success(folder: Path, tmp_path: Pa
         "",
         f"{empty}: no file in this folder; those below are not read\n",
     )
+
+
+def test_an_empty_name_does_not_stand_for_the_working_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in `krixik-async process "$UNSET"`: nobody meant to send all that is there."""
+    monkeypatch.chdir(folder)
+    done = CliRunner().invoke(
+        cli, ["process", "--local", str(tmp_path / "data"), "-p", PIPELINE, ""]
+    )
+    assert (done.exit_code, done.stdout, "FILE is empty" in done.stderr) == (2, "", True)
+
+
+def test_a_name_that_is_too_long_is_told_in_one_line(tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        cli, ["process", "--local", str(tmp_path / "data"), "-p", PIPELINE, "a" * 300 + ".txt"]
+    )
+    assert (done.exit_code, done.stdout.rstrip()[-18:]) == (2, "File name too long")
+
+
+def test_a_folder_that_cannot_be_read_is_told_in_one_line(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # the tests may run as root, who may read all
+    options = ["--local", str(tmp_path / "data"), "-p", PIPELINE]
+    done = CliRunner().invoke(cli, ["process", *options, str(folder)])
+    assert (done.exit_code, done.stderr) == (
+        2,
+        f"Error: {str(folder)!r} cannot be read: Permission denied\n",
+    )
+
+
+@pytest.mark.parametrize(("code", "raised"), [(errno.ENOSPC, SaveFailed), (errno.EPIPE, OSError)])
+def test_what_stdout_refuses_is_an_error_unless_nobody_reads_any_more(
+    monkeypatch: pytest.MonkeyPatch, code: int, raised: type[Exception]
+) -> None:
+    def refuse(_: str) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(click, "echo", refuse)
+    with pytest.raises(raised) as info:
+        Printer(as_json=False).result(None, ["line"])
+    assert type(info.value) in (SaveFailed, BrokenPipeError)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_under_stdout_is_told_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "krixik_async", "modules"],
+            stdout=full, stderr=subprocess.PIPE, encoding="utf-8", check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: stdout cannot be written: No space left on device\n",
+    )
+
+
+def test_a_pipe_that_nobody_reads_is_left_without_a_word() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "krixik_async", "modules"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
 
 
 def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(folder: Path, tmp_path: Path) -> None:
@@ -558,13 +746,10 @@ def test_failures_of_several_kinds_leave_with_one_status_of_their_own(filled: Sh
 
 def test_a_rejected_key_ends_a_delete_at_once(tmp_path: Path) -> None:
     """There is no point in trying the other files."""
-    server = ServerProcess(tmp_path, key="another-key").start()
-    try:
+    with ServerProcess(tmp_path) as server:
         environ = {"KRIXIK_API_KEY": "no-such-key"}
         options = ["--api-url", server.url, "-p", PIPELINE, UNKNOWN, UNKNOWN]
         done = CliRunner(env=environ).invoke(cli, ["delete", *options])
-    finally:
-        server.stop()
     assert (done.exit_code, len(done.stderr.splitlines())) == (3, 1)
 
 
@@ -598,8 +783,9 @@ def test_what_cannot_be_kept_is_an_error(tmp_path: Path) -> None:
 def test_a_pipeline_of_vectors_is_searched_by_meaning(filled: Shelf) -> None:
     """The last module says how; this one has no files, so the answer is empty."""
     chain = "meaning=parser,text-embedder,vector-db"
-    (said,) = filled.json("search", "-p", chain, "-k", "2", "harbour")
-    assert (said["items"], said["status_code"]) == ([], 200)
+    for hits_a_file in ([], ["-k", "2"]):
+        (said,) = filled.json("search", "-p", chain, *hits_a_file, "harbour")
+        assert (said["items"], said["status_code"]) == ([], 200)
 
 
 def test_deleting_what_is_there_leaves_with_0(folder: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import os
 import re
 import shutil
 import subprocess
@@ -109,6 +110,23 @@ def test_the_readme_is_short_and_shows_code_early() -> None:
     """Problem, claim and working code stand within the first 25 lines of some eighty."""
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     assert (lines.index("```python") < 25, len(lines) <= 90) == (True, True)
+
+
+def test_the_bundled_demo_is_ended_quietly_while_it_is_still_loading(tmp_path: Path) -> None:
+    """Ctrl-C in the midst of its imports: status 130 and no traceback."""
+    (tmp_path / "rich.py").write_text(
+        "import os, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "os.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "demo.py"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def test_the_bundled_demo_is_short_enough_to_copy_from() -> None:

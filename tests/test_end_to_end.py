@@ -15,7 +15,7 @@ import anyio.to_thread
 import pytest
 
 from krixik_async import Job, JobOutcome, Krixik, Pipeline, RequestNotFound
-from tests.server_process import ServerProcess
+from krixik_async.testing import ServerProcess
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +45,7 @@ def rows(database: Path) -> list[tuple[object, ...]]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
-    with ServerProcess(tmp_path / "data", "--ticket-seconds", "2", key=KEY) as running:
+    with ServerProcess(tmp_path / "data", api_key=KEY, ticket_seconds=2) as running:
         yield running
 
 
@@ -138,4 +138,4 @@ async def test_what_is_deleted_is_not_found(server: ServerProcess) -> None:
 
 
 def test_a_stopped_server_exits_in_order(tmp_path: Path) -> None:
-    assert ServerProcess(tmp_path / "data", key=KEY).start().stop() == 0
+    assert ServerProcess(tmp_path / "data").start().stop() == 0

@@ -358,6 +358,27 @@ def test_a_file_that_another_program_has_looked_into_is_whole(path: Path, tmp_pa
     assert keys(copy) == ["a", "b"]
 
 
+def test_a_kill_while_it_folds_loses_nothing_and_in_doubt_it_is_refused(
+    path: Path, tmp_path: Path
+) -> None:
+    """Folded by another program then, it is to the byte what it is when its -wal was lost."""
+    copies: list[Path] = []
+    with opened(path) as file:
+        put(file, "a")
+        real = file._connection
+        file._connection = Interrupted(  # type: ignore[assignment]
+            real, lambda: copies.extend(killed(path, tmp_path / name) for name in ("one", "two"))
+        )
+        file._fold()
+        file._connection = real
+    with opened(copies[0]) as file:
+        put(file, "b")
+    assert keys(copies[0]) == ["a", "b"]
+    with closing(sqlite3.connect(copies[1])) as shell:
+        shell.execute("SELECT * FROM files").fetchall()
+    refused(copies[1], JournalDamaged, "another program has folded")
+
+
 def test_a_kill_while_it_was_made_leaves_what_can_be_begun_with(path: Path) -> None:
     path.touch()
     with opened(path) as file:
@@ -396,6 +417,13 @@ def test_a_journal_of_a_newer_release_is_refused(path: Path) -> None:
     refused(path, JournalMismatch, "newer krixik_async .its layout is 2, this one knows 1")
 
 
+def test_a_layout_that_never_was_is_damage(path: Path) -> None:
+    made(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 0")
+    refused(path, JournalDamaged, "its layout is 0, which no release has written")
+
+
 def test_a_database_of_another_program_is_refused(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE journal (name, value)")
@@ -409,12 +437,12 @@ def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
 
 def test_a_folder_is_refused(path: Path) -> None:
     path.mkdir()
-    with pytest.raises(JournalError, match="cannot be used: unable to open"), opened(path):
+    with pytest.raises(JournalError, match="cannot be opened: Is a directory"), opened(path):
         pass
 
 
 def test_a_path_without_a_name_is_refused_as_a_folder_is() -> None:
-    with pytest.raises(JournalError, match=r"journal '\.' cannot be used"), opened(Path()):
+    with pytest.raises(JournalError, match=r"journal '\.' cannot be opened"), opened(Path()):
         pass
 
 
@@ -461,6 +489,23 @@ def test_a_journal_that_does_not_say_whose_it_is_is_refused(path: Path, name: st
         connection.execute("DELETE FROM journal WHERE name = ?", (name,))
     error = JournalDamaged if name == "salt" else JournalMismatch
     refused(path, error, "whose it is" if name == "salt" else "of pipeline None")
+
+
+@pytest.mark.parametrize("what", ["deleted", "moved", "replaced"])
+def test_a_journal_that_is_taken_away_while_in_use_is_not_written_any_more(
+    path: Path, what: str
+) -> None:
+    """SQLite would go on in a file that has no name any more, and the next run send all again."""
+    with opened(path) as file:
+        put(file, "a")
+        if what == "deleted":
+            path.unlink()
+        else:
+            path.rename(path.with_name("moved.db"))
+        if what == "replaced":
+            path.write_bytes(b"")
+        with pytest.raises(JournalError, match="moved, deleted or replaced while it was in use"):
+            put(file, "b")
 
 
 def test_damage_that_shows_while_writing_is_told_and_nothing_is_written(path: Path) -> None:

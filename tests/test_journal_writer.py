@@ -6,8 +6,8 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import anyio
 import attrs
 import pytest
 
-from krixik_async import JournalError
+from krixik_async import JournalDamaged, JournalError
 from krixik_async._clock import AnchoredClock
 from krixik_async._journal import ENDS, ClaimLost, Entry, Journal, Owner, open_journal
 from krixik_async._journal import _writer as writer_room
@@ -60,6 +60,50 @@ def rows(path: Path, question: str) -> list[Any]:
 
 async def step(journal: Journal, entry: Entry, name: Any, **changes: Any) -> Entry:
     return await journal.write(attrs.evolve(entry, step=name, **changes))
+
+
+# --- damage that SQLite does not see -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "request_id = '22222222-2222-4222-8222-222222222222'",
+        "request_id = NULL",
+        "asked_at = asked_at + 1",
+        "step = 'planned'",
+        "saved = '['",
+        "saved = CAST(x'ff5b5d' AS TEXT)",
+        "file_name = CAST(x'ff' AS TEXT)",
+    ],
+)
+async def test_an_entry_that_is_not_what_was_written_is_refused(
+    path: Path, clock: AnchoredClock, damage: str
+) -> None:
+    """It would be taken for vanished, or sent once more."""
+    async with joined(path, clock) as journal:
+        _, entry = await journal.enter("a", ENDS)
+        written = await step(
+            journal, entry, "ticketed", request_id="r1", asked_at=1.5e9, file_name="a.txt", size=7
+        )
+        assert await journal.enter("a", ENDS) == ("mine", written)
+        await journal.enter("b", ENDS)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"UPDATE files SET {damage} WHERE key = 'a'")
+    async with joined(path, clock) as journal:
+        with pytest.raises(JournalDamaged, match="entry of 'a' is damaged"):
+            await journal.enter("a", ENDS)
+        assert (await journal.enter("b", ENDS))[0] == "mine"
+
+
+async def test_an_entry_that_cannot_be_read_for_another_reason_is_told_as_that(
+    path: Path, clock: AnchoredClock
+) -> None:
+    async with joined(path, clock) as journal:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("ALTER TABLE files RENAME TO gone")
+        with pytest.raises(JournalError, match="cannot be used: no such table"):
+            await journal.enter("a", ENDS)
 
 
 # --- leases --------------------------------------------------------------------------------------
@@ -154,12 +198,26 @@ class Counting(JournalFile):
         super().write(group)
 
 
-async def test_what_is_asked_for_meanwhile_is_written_in_one_group(
-    path: Path, clock: AnchoredClock
-) -> None:
+async def counted(path: Path, clock: AnchoredClock) -> tuple[Counting, Journal]:
+    """Give a file that counts its groups, and its journal, joined."""
     file = Counting(path)
     journal = Journal(file, clock=clock, offload=InlineOffload())
     await journal.join()
+    return file, journal
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[sqlite3.Connection]:
+    """Be another program that has the file locked, to the end of the block or until ROLLBACK."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+
+
+async def test_what_is_asked_for_meanwhile_is_written_in_one_group(
+    path: Path, clock: AnchoredClock
+) -> None:
+    file, journal = await counted(path, clock)
     entries: dict[str, Entry] = {}
 
     async def enter(key: str) -> None:
@@ -177,10 +235,7 @@ async def test_what_is_asked_for_meanwhile_is_written_in_one_group(
 async def test_a_writer_that_is_cancelled_while_it_waits_takes_its_step_back(
     path: Path, clock: AnchoredClock
 ) -> None:
-    file = Counting(path)
-    journal = Journal(file, clock=clock, offload=InlineOffload())
-    await journal.join()
-
+    _file, journal = await counted(path, clock)
     with anyio.CancelScope() as scope:
         scope.cancel()
         await journal.enter("given up", ENDS)
@@ -193,9 +248,7 @@ async def test_the_others_steps_are_written_when_the_one_whose_turn_it_is_gives_
     path: Path, clock: AnchoredClock
 ) -> None:
     """A lock is waited for by one for all; if that one is cancelled, the next one waits."""
-    file = Counting(path)
-    journal = Journal(file, clock=clock, offload=InlineOffload())
-    await journal.join()
+    _file, journal = await counted(path, clock)
     scopes: list[anyio.CancelScope] = []
 
     async def enter(key: str) -> None:
@@ -203,8 +256,7 @@ async def test_the_others_steps_are_written_when_the_one_whose_turn_it_is_gives_
             scopes.append(scope)
             await journal.enter(key, ENDS)
 
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with locked(path) as other:
         async with anyio.create_task_group() as group:
             for key in ("a", "b", "c"):
                 group.start_soon(enter, key)
@@ -220,9 +272,7 @@ async def test_a_group_that_was_begun_is_seen_through_by_a_cancelled_writer(
     path: Path, clock: AnchoredClock
 ) -> None:
     """It carries the others' steps, too."""
-    file = Counting(path)
-    journal = Journal(file, clock=clock, offload=InlineOffload())
-    await journal.join()
+    file, journal = await counted(path, clock)
     with anyio.CancelScope() as scope:
         file.before = scope.cancel
         await journal.enter("a", ENDS)
@@ -235,11 +285,8 @@ async def test_a_group_that_was_begun_is_seen_through_by_a_cancelled_writer(
 
 
 async def test_a_lock_is_waited_for(path: Path, clock: AnchoredClock) -> None:
-    file = Counting(path)
-    journal = Journal(file, clock=clock, offload=InlineOffload())
-    await journal.join()
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    file, journal = await counted(path, clock)
+    with locked(path) as other:
         tries = iter(range(5))
         file.before = lambda: next(tries, 9) == 3 and other.execute("ROLLBACK")
         assert (await journal.enter("a", ENDS))[0] == "mine"
@@ -251,12 +298,9 @@ async def test_a_lock_that_stays_is_an_error_after_30_s_and_no_later_step_is_los
     path: Path, clock: AnchoredClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_room, "ASK_AGAIN_S", 6.0)
-    file = Counting(path)
-    journal = Journal(file, clock=clock, offload=InlineOffload())
-    await journal.join()
+    _file, journal = await counted(path, clock)
     began = clock.now()
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with locked(path) as other:
         with pytest.raises(Busy, match="locked by another program"):
             await journal.enter("a", ENDS)
         assert 30 <= clock.now() - began <= 40
@@ -269,11 +313,8 @@ async def test_a_journal_that_cannot_be_left_in_order_is_closed_all_the_same(
     path: Path, clock: AnchoredClock
 ) -> None:
     """Then the lease runs out."""
-    file = Counting(path)
-    journal = Journal(file, clock=clock, offload=InlineOffload())
-    await journal.join()
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    file, journal = await counted(path, clock)
+    with locked(path):
         await journal.aclose()
     assert len(rows(path, "SELECT id FROM workers")) == 1
     with pytest.raises(JournalError, match="closed"):
@@ -287,10 +328,8 @@ async def test_a_journal_that_cannot_be_joined_is_closed(
         pass
     monkeypatch.setattr(writer_room, "LOCKED_S", 0.0)
     monkeypatch.setattr(writer_room, "JournalFile", partial(JournalFile, busy_s=0.01))
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(Busy):
-            await open_journal(path, OWNER, clock=clock, offload=InlineOffload())
+    with locked(path), pytest.raises(Busy):
+        await open_journal(path, OWNER, clock=clock, offload=InlineOffload())
     async with joined(path, clock) as journal:
         assert (await journal.enter("a", ENDS))[0] == "mine"
 

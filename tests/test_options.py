@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import AsyncIterator
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +42,6 @@ ALL = ["/*"]
 @pytest.fixture
 def anyio_backend(virtual_backend: Any) -> Any:
     return virtual_backend
-
-
-@pytest.fixture
-async def w(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as here:
-        yield here
 
 
 async def attempts_of(pipeline: Any) -> int:
@@ -218,3 +212,13 @@ async def test_a_copy_may_be_all_that_is_kept(w: World) -> None:
         del copy
         gc.collect()
     assert [str(one.message)[:20] for one in caught] == ["<Krixik http://krixi"]
+
+
+async def test_of_copies_of_copies_those_between_are_not_kept(w: World) -> None:
+    """Options set again and again, each on the copy before, cost no more than once."""
+    client, copies = w.client, list[weakref.ref[Krixik]]()
+    for n in range(20):
+        client = client.with_options(headers={"X-Trace": str(n)})
+        copies.append(weakref.ref(client))
+    gc.collect()
+    assert [copy() for copy in copies] == [None] * 19 + [client]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
@@ -25,7 +24,7 @@ from krixik_async import (
 )
 from krixik_async._paging import FilePages, Page, SearchPages
 from krixik_async._reply import Reply
-from tests.client_side import LIST, World, says, world
+from tests.client_side import LIST, World, says
 
 ALL = ["/*"]
 SEARCH = "/keyword-search"
@@ -244,12 +243,6 @@ async def test_the_end_stays_the_end() -> None:
 @pytest.fixture
 def anyio_backend(virtual_backend: Any) -> Any:
     return virtual_backend
-
-
-@pytest.fixture
-async def w(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as here:
-        yield here
 
 
 @pytest.mark.anyio

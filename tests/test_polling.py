@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from typing import Any
 
@@ -20,6 +21,8 @@ from krixik_async._errors import (
 )
 from krixik_async._models import JobRef, ProcessStatus
 from krixik_async._poll_policy import PollGuards, PollPolicy
+from krixik_async._polling._entries import Crowd, Entry
+from krixik_async._polling._register import MOST_IDLE
 from tests.polled_service import EPOCH, House, ref
 
 pytestmark = pytest.mark.anyio
@@ -486,6 +489,37 @@ async def test_detached_jobs_do_not_pile_up() -> None:
         leaving.detach()
     assert len(house.scheduler._planner._agenda) < 1100
     staying.detach()
+
+
+async def test_when_nobody_waits_no_job_is_kept() -> None:
+    """Whether they ended or were left, and wherever in line they were."""
+    house = House({f"r{n}": 40.0 + n / 10 for n in range(200)}, max_looks=4)
+    house.hidden = {f"f{n}" for n in range(150, 200)}
+    for jobs in (range(200), range(100, 300)):
+        waiter = house.subscribe(
+            *[ref(n) for n in jobs], interval=PollPolicy.adaptive(), bulk_look=True
+        )
+        with anyio.move_on_after(45.0):
+            await house.ended(waiter, 200)
+        crowd = waiter.entries[-1].crowd
+        waiter.detach()
+        await house.clock.sleep(5.0)
+        gc.collect()
+        assert [one for one in gc.get_objects() if type(one) is Entry] == []
+        assert not crowd.unpaid
+    assert crowd.sweep.under_way == 0
+
+
+async def test_of_pipelines_that_nobody_waits_for_only_the_latest_are_remembered() -> None:
+    house = House({"r1": 0.0})
+    crowds: list[Crowd] = []
+    for n in [*range(MOST_IDLE + 2), 2, 0]:
+        waiter = house.subscribe(attrs.evolve(ref(), pipeline=f"p{n}"))
+        crowds.append(waiter.entries[0].crowd)
+        await house.ended(waiter)
+    assert crowds[-2] is crowds[2]
+    assert crowds[-1] is not crowds[0]
+    waiter.detach()
 
 
 async def test_last_answers_that_are_all_different_do_not_pile_up() -> None:

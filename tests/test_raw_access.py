@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,6 @@ from tests.client_side import (
     UPLOAD,
     World,
     says,
-    world,
 )
 
 pytestmark = pytest.mark.anyio
@@ -48,12 +47,6 @@ RESET = httpx.ReadError("connection reset")
 @pytest.fixture
 def anyio_backend(virtual_backend: Any) -> Any:
     return virtual_backend
-
-
-@pytest.fixture
-async def w(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as here:
-        yield here
 
 
 def with_more(_: httpx.Request, response: httpx.Response) -> httpx.Response:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
+import os
 from pathlib import Path
 
 import pytest
@@ -188,11 +191,51 @@ def test_more_than_a_thousand_pending_jobs_go_to_a_file(tmp_path: Path) -> None:
         json.dumps({"krixik_async": 1, "jobs": [["no uuid", "books", None, None, None, None]]}),
         json.dumps({"krixik_async": 1, "jobs": [[uuid(1), "", None, None, None, None]]}),
         json.dumps({"krixik_async": 1, "jobs": [[uuid(1), "books", None, "soon", None, None]]}),
+        json.dumps({"krixik_async": True, "jobs": []}),
+        json.dumps({"krixik_async": 1, "jobs": {}}),
+        json.dumps({"krixik_async": 1, "jobs": [[uuid(1), "books", 3, None, None, None, None]]}),
+        *(
+            json.dumps({"krixik_async": 1, "jobs": [[uuid(1), "books", None, *numbers]]})
+            for numbers in (
+                (-1, None, None, None),
+                (math.nan, None, None, None),
+                (10**400, None, None, None),
+                (None, math.inf, None, None),
+                (None, True, None, None),
+                (None, None, 0, None),
+                (None, None, 10**400, None),
+                (None, None, 1.0, None),
+                (None, None, None, -1),
+            )
+        ),
     ],
 )
 def test_anything_else_is_no_token(token: str) -> None:
     with pytest.raises(InvalidArgument, match="no resume token"):
         read_token(token)
+
+
+def test_a_token_that_cannot_be_written_leaves_the_one_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk: the file may hold the only copy of the ids."""
+    path, result = tmp_path / "token.json", WaitResult([outcome("pending")])
+    result.save_token(path)
+    before = path.read_text()
+
+    def full(self: Path, _: str, **__: str) -> None:
+        self.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        WaitResult([outcome("pending", 2)]).save_token(path)
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("token.json", before)]
+
+
+def test_a_token_goes_into_a_pipe_or_a_device_too() -> None:
+    WaitResult([outcome("pending")]).save_token(os.devnull)
+    assert not Path(os.devnull).is_file()
 
 
 def test_a_token_that_is_no_text_is_a_type_error() -> None:

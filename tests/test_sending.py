@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -56,12 +55,6 @@ JSON_INPUT = b'[{"snippet": "some text", "line_numbers": [1]}]'
 @pytest.fixture
 def anyio_backend(virtual_backend: Any) -> Any:
     return virtual_backend
-
-
-@pytest.fixture
-async def w(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as here:
-        yield here
 
 
 @pytest.fixture
@@ -580,6 +573,17 @@ async def test_a_look_that_fails_while_an_upload_is_looked_for_is_repeated(w: Wo
 
 async def test_an_upload_host_that_fails_may_have_stored_the_file(w: World) -> None:
     w.fail(UPLOAD, answer=lambda _, __: httpx.Response(500))
+    await w.books().process(local_file_path=TEXT, file_name="a.txt")
+    assert w.sent.count(UPLOAD) == 1
+    await one_file(w, "a.txt")
+
+
+@pytest.mark.parametrize("status", [200, 201, 303])
+async def test_an_upload_host_that_confirms_in_other_words_has_stored_the_file(
+    w: World, status: int
+) -> None:
+    """Called refused, it would be sent once more, and processed twice."""
+    w.fail(UPLOAD, answer=lambda _, __: httpx.Response(status))
     await w.books().process(local_file_path=TEXT, file_name="a.txt")
     assert w.sent.count(UPLOAD) == 1
     await one_file(w, "a.txt")

@@ -336,6 +336,31 @@ async def test_a_fault_of_the_disk_leaves_the_file_for_the_next_start(
         }
 
 
+async def test_a_file_that_was_left_and_has_ended_is_forgotten(tmp_path: Path) -> None:
+    class Faulty(InlineOffload):
+        file_id = ""
+        skipped: object = None
+
+        async def __call__(self, function: Any, /, *args: Any) -> Any:
+            if function.__name__ == "next_waiting":
+                self.skipped = set(args[1])
+            if function.__name__ == "change" and args[0] == self.file_id:
+                raise OSError("no space left")
+            return await super().__call__(function, *args)
+
+    offload = Faulty()
+    async with serving(tmp_path, offload=offload, workers=1, min_module_seconds=1) as api:
+        ticket = await api.process()
+        offload.file_id = ticket["file_id"]
+        api.clock.advance(1)
+        await settle()
+        assert offload.skipped == {ticket["file_id"]}
+        api.clock.advance(1800)
+        await settle()
+        await api.process(file_name="b.txt")
+        assert offload.skipped == set()
+
+
 async def test_good_work_is_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="krixik_async")
     async with serving(tmp_path) as api:

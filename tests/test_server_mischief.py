@@ -150,6 +150,14 @@ async def test_a_record_that_ends_early_is_gone_to_the_moment() -> None:
         assert [outcome.state for outcome in result.vanished] == ["deleted"]
 
 
+async def nothing() -> set[str]:
+    return set()
+
+
+async def unexpected(_: str) -> None:
+    raise AssertionError("nothing was to end early")
+
+
 async def test_early_ends_that_are_due_at_once_end_once_each() -> None:
     """Also where two calls come while the first of them still removes."""
     clock, forgotten = HandClock(), list[str]()
@@ -158,15 +166,38 @@ async def test_early_ends_that_are_due_at_once_end_once_each() -> None:
         await anyio.sleep(1)
         forgotten.append(file_id)
 
-    young = _young.YoungRecords(clock, forget)
+    young = _young.YoungRecords(clock, forget=forget, known=nothing)
     for name in ("a", "b"):
         told = json.dumps({"file_id": name, "request_id": name}).encode()
         young.seen("process", _young.Given.whole(200, told), (ExpireEarly(seconds=1),))
     clock.advance(1)
     async with anyio.create_task_group() as group:
         for _ in range(3):
-            group.start_soon(young.end_due)
+            group.start_soon(young.tidy)
     assert forgotten == ["a", "b"]
+
+
+def born(young: _young.YoungRecords, name: str, *faults: Fault) -> None:
+    told = json.dumps({"file_id": name, "request_id": name}).encode()
+    young.seen("process", _young.Given.whole(200, told), faults)
+
+
+async def test_of_records_that_are_gone_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What begins while that is being found out is not taken for gone."""
+    monkeypatch.setattr(_young, "_MANY", 4)
+    asked: list[int] = []
+
+    async def known() -> set[str]:
+        asked.append(len(young._lagging))
+        born(young, f"new {len(asked)}", Lag(seconds=9))
+        return {"0", "1", "2"}
+
+    young = _young.YoungRecords(HandClock(), forget=unexpected, known=known)
+    for number in range(12):
+        born(young, str(number), Lag(seconds=9))
+        await young.tidy()
+    assert asked == [4, 8, 8]
+    assert [*young._lagging] == ["0", "1", "2", "new 3"]
 
 
 async def test_a_refused_ticket_begins_no_record() -> None:

@@ -20,6 +20,7 @@ import attrs
 import httpx
 import pytest
 
+from krixik_async import InvalidArgument, MissingExtra
 from krixik_async.server import ServerSettings, _serving
 from krixik_async.server._serving import CannotServe, quiet_about_late_ends, serve
 from krixik_async.server.runners import RunRequest
@@ -238,7 +239,7 @@ def test_a_second_server_on_the_same_folder_or_port_says_so_in_one_line(tmp_path
     with started(tmp_path / "data") as server:
         port = str(server.http.base_url.port)
         assert refusal("--port", "0", "--data-dir", str(tmp_path / "data")) == (
-            1,
+            2,
             "",
             (
                 f"Error: data_dir '{tmp_path}/data' is in use by another krixik-async server: stop "
@@ -351,7 +352,7 @@ def test_a_taken_port_is_named(settings: ServerSettings) -> None:
 def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     settings = ServerSettings(data_dir=tmp_path / "file", api_keys=(KEY,))
-    with pytest.raises(CannotServe, match="cannot be used: File exists"):
+    with pytest.raises(InvalidArgument, match="cannot be used: File exists"):
         serve(settings, host="127.0.0.1", port=0, ready=print)
 
 
@@ -369,7 +370,7 @@ def test_a_missing_extra_is_one_line(
         if name.partition(".")[0] == package or name == "krixik_async.server._app":
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(CannotServe) as refused:
+    with pytest.raises(MissingExtra) as refused:
         serve(settings, host="127.0.0.1", port=0, ready=print)
     assert str(refused.value).endswith(words)
 

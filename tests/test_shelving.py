@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,6 @@ TREE = "/krixik-core-show-tree"
 @pytest.fixture
 def anyio_backend(virtual_backend: Any) -> Any:
     return virtual_backend
-
-
-@pytest.fixture
-async def w(tmp_path: Path) -> AsyncIterator[World]:
-    async with world(tmp_path) as here:
-        yield here
 
 
 # --- update ----------------------------------------------------------------------------------

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+import math
+import random
 from collections.abc import Iterator
 
 import anyio
 import pytest
 
 from krixik_async.testing import Fault, ServerProcess, VirtualTimeLoop
-from tests.soak import cancellations, endurance, matrix, replies, secrets
+from tests.soak import cancellations, endurance, long_life, matrix, replies, secrets
 from tests.soak.operations import OPERATIONS, one_of_each
 from tests.soak.running import Run, slope_kib_per_minute
 
@@ -106,17 +107,50 @@ def test_under_mixed_faults_for_a_virtual_minute(
     """The hour's programme is run; its memory is judged in the long form only."""
     monkeypatch.setattr(endurance, "VIRTUAL_S", 60.0)
     monkeypatch.setattr(endurance, "AT_ONCE", 3)
-    outcomes: Counter[str] = Counter()
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        samples = runner.run(endurance.an_hour(short.seed, outcomes))
-    assert len(samples) >= 1
-    assert outcomes["result"] > 5
+        seen = runner.run(endurance.an_hour(short.seed))["virtual hour"]
+    assert len(seen.samples) >= 4
+    assert len(seen.counts) == 4
+    assert seen.outcomes["result"] > 5
+    endurance.judge(short, "virtual hour", seen)
+    assert short.found == []
+
+
+def test_a_thousand_calls_leave_nothing(short: Run) -> None:
+    """By the count of objects: blocks are for more calls to tell."""
+    short.runs = 900
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        calls, _ = runner.run(long_life.live(short))
+    assert short.found == []
+    assert calls == 600
+
+
+def test_what_grows_is_found(short: Run) -> None:
+    """A MiB more in three minutes, and an object more at the end of each quarter."""
+    grows = [(5.0 * n, 1000 + 30 * n) for n in range(120)]
+    quarters = [{"_job.Job": n, "_models.JobRef": n} for n in range(4)]
+    endurance.judge(short, "it", endurance.Seen(samples=grows, counts=quarters))
+    assert short.found == [
+        "it keeps {'_job.Job': 1} after quarter 3, over quarter 2",
+        "it keeps {'_job.Job': 2} after quarter 4, over quarter 2",
+        "it grows: 1.0 to 4.5 MiB, +360 +-0 KiB/min",
+    ]
 
 
 def test_the_slope_is_that_of_the_second_half() -> None:
-    samples = [(60.0 * n, 1000 + 10 * n if n >= 10 else 0) for n in range(20)]
-    assert slope_kib_per_minute(samples) == pytest.approx(10)
-    assert slope_kib_per_minute([(0.0, 1), (0.0, 2)]) == 0
+    samples = [(60.0 * n, 1000 + 10 * n if n >= 20 else 0) for n in range(40)]
+    assert slope_kib_per_minute(samples) == pytest.approx((10, 0))
+    assert slope_kib_per_minute(samples[:19]) == (0, math.inf)
+
+
+def test_the_margin_holds_the_slope_that_is_behind_the_noise() -> None:
+    """In 95 of 100 cases."""
+    rng, held = random.Random(3), 0
+    for _ in range(400):
+        noisy = [(5.0 * n, round(9000 + 5.0 * n / 60 * 7 + rng.gauss(0, 40))) for n in range(240)]
+        slope, margin = slope_kib_per_minute(noisy)
+        held += abs(slope - 7) <= margin
+    assert held == pytest.approx(380, abs=12)
 
 
 def test_finding_something_is_said_and_fails(

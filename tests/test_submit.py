@@ -232,7 +232,7 @@ def test_a_form_refused_with_403_again_is_raised_with_the_ids() -> None:
     assert service.kinds.count("SendForm") == 2
 
 
-@pytest.mark.parametrize("status", [400, 409, 413])
+@pytest.mark.parametrize("status", [302, 307, 400, 409, 413])
 def test_a_form_refused_for_what_it_is_is_raised_at_once(status: int) -> None:
     service = Service([ticket(1)], uploads=[refused(status)])
     with pytest.raises(UploadRejected):
@@ -244,7 +244,7 @@ def test_a_form_refused_for_what_it_is_is_raised_at_once(status: int) -> None:
     "found",
     [status(True, False), status(True, overall="complete"), status(False, overall="failed")],
 )
-@pytest.mark.parametrize("loss", [AnswerLost("lost"), UploadRejected("503", reply=Reply(503))])
+@pytest.mark.parametrize("loss", [AnswerLost("lost"), *map(refused, (200, 201, 303, 500, 503))])
 def test_after_a_lost_upload_answer_any_sign_of_work_means_it_arrived(
     loss: KrixikError, found: ProcessStatus
 ) -> None:

@@ -26,9 +26,9 @@ SEND = """
 
 
 def run(
-    pytester: pytest.Pytester, test: str, *options: str, conftest: str = ""
+    pytester: pytest.Pytester, test: str, *options: str, conftest: str = "", ini: str = STRICT
 ) -> pytest.RunResult:
-    pytester.makeini(STRICT)
+    pytester.makeini(ini)
     # For the servers that it starts: this checkout, also where it is not installed.
     pytester._monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makeconftest(conftest)
@@ -192,12 +192,31 @@ def test_a_server_that_cannot_start_or_take_a_plan_says_so(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with ServerProcess(tmp_path) as server:
-        with pytest.raises(RuntimeError, match="ended with status 1: see stderr"):
+        with pytest.raises(RuntimeError, match="ended with status 2: see stderr"):
             ServerProcess(tmp_path).start()
         assert "is in use by another" in capfd.readouterr().err
         server.api_key = "another"
         with pytest.raises(RuntimeError, match="did not take the faults: Forbidden"):
             server.set_faults(FaultPlan())
+
+
+def test_virtual_time_is_had_in_pytest_asyncios_auto_mode_too(pytester: pytest.Pytester) -> None:
+    """There the mark is on every async test, and nobody can leave it out."""
+    result = run(
+        pytester,
+        """
+import asyncio
+async def test_ten_hours(krixik_client, krixik_virtual_time) -> None:
+    await asyncio.sleep(36_000)
+    assert asyncio.get_running_loop().time() == 36_000
+    await krixik_client.check_in()
+async def test_real(krixik_client) -> None:
+    assert asyncio.get_running_loop().time() != 0
+    await krixik_client.check_in()
+""",
+        ini=STRICT.replace("asyncio_mode = strict", "asyncio_mode = auto"),
+    )
+    result.assert_outcomes(passed=2)
 
 
 def test_the_server_of_the_session_is_one(pytester: pytest.Pytester) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from statistics import fmean
 
 import pytest
@@ -117,3 +119,19 @@ def test_a_policy_that_does_not_get_on_is_given_up(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("krixik_async.testing._simulate.MOST_LOOKS", 50)
     with pytest.raises(InvalidArgument, match=r"looks at a job of 1\.0 s"):
         simulate(tenacity.wait_none(), [1.0])
+
+
+def test_the_testing_tools_import_without_the_servers_packages() -> None:
+    """A policy is simulated without a server, and who lacks one is told how to get it."""
+    code = (
+        "import sys; sys.modules.update(starlette=None, uvicorn=None)\n"
+        "from krixik_async import Krixik, MissingExtra, PollPolicy\n"
+        "from krixik_async.testing import FaultPlan, ServerProcess, simulate\n"
+        "print(simulate(PollPolicy.fixed(3), [2.0]).looks_per_job)\n"
+        "try: Krixik.local(faults=FaultPlan())\n"
+        "except MissingExtra as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == (
+        '1.0\nthe embedded server needs starlette: pip install "krixik-async[server]"\n'
+    )

@@ -241,6 +241,21 @@ async def test_an_answer_that_does_not_say_how_long_it_is_is_read_to_its_end(sen
     assert server.connections == 1
 
 
+@by_every_sender
+async def test_an_answer_whose_end_comes_later_is_read_to_it(sender: str) -> None:
+    async def handler(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            for piece in (b"HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\n", b"in p", b"ieces"):
+                await peer.send(piece)
+                await anyio.wait_all_tasks_blocked()
+
+    async with raw_server(handler) as server, transport_by(sender, server.url) as world:
+        for _ in range(3):
+            assert await world.transport.call(STATUS, read_text) == "in pieces"
+    assert server.connections == 1
+
+
 async def too_long(peer: Peer) -> None:
     await peer.answer(200, bytes(101))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -241,3 +242,54 @@ async def test_a_waiter_cancelled_as_it_is_handed_a_permit_passes_it_on() -> Non
     first.cancel()
     await asyncio.wait([first, second])
     assert (first.cancelled(), second.cancelled(), permits.free) == (True, False, 0)
+
+
+def test_a_ticket_keeps_the_slot_after_its_own_for_its_upload() -> None:
+    pace = Pace(2.0)
+    assert [pace.reserve(0.0, leads=True) for _ in range(3)] == [0.0, 1.0, 2.0]
+    assert pace.follow(0.1) == 0.5
+    assert pace.follow(1.1) == 1.5
+    assert pace.reserve(1.1) == 3.0
+
+
+def test_however_low_the_rate_an_upload_comes_within_its_tickets_life() -> None:
+    pace = Pace(0.01)
+    assert pace.reserve(0.0, leads=True) == 0.0
+    assert pace.follow(0.1) == 10.0
+    assert pace.reserve(0.2) == 200.0
+
+
+def test_a_slot_that_nobody_came_for_is_not_kept_for_ever() -> None:
+    pace = Pace(1.0)
+    pace.reserve(0.0, leads=True)
+    pace.reserve(0.0)
+    assert pace.follow(70.0) == 70.0
+    assert pace.follow(70.0) == 71.0
+
+
+def test_an_upload_waits_as_everything_does_when_the_service_says_stop() -> None:
+    pace = Pace(1.0)
+    pace.reserve(0.0, leads=True)
+    pace.throttled(0.5, 30.0)
+    assert pace.follow(0.5) == 31.5
+
+
+@pytest.mark.anyio
+async def test_the_urgent_are_served_first() -> None:
+    permits = Permits(1)
+    await permits.acquire()
+    served: list[str] = []
+
+    async def waits(name: str, *, urgent: bool) -> None:
+        await permits.acquire(urgent=urgent)
+        served.append(name)
+        permits.release()
+
+    async with anyio.create_task_group() as group:
+        for name in ("first", "second", "urgent"):
+            group.start_soon(partial(waits, name, urgent=name == "urgent"))
+            for _ in range(3):
+                await anyio.lowlevel.checkpoint()
+        permits.release()
+    assert served == ["urgent", "first", "second"]
+    assert permits.free == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -256,7 +257,7 @@ async def test_a_turn_that_comes_after_closing_is_not_taken() -> None:
     """On asyncio a waiter that was handed its permit in the turn of the closing goes on."""
     async with virtual(Service()) as world:
         await world.transport.aclose()
-        attempt: Any = None
+        attempt: Any = SimpleNamespace(leads=False, follows=False)
         with pytest.raises(ClientClosed):
             await world.transport._exchanges.run(attempt)
         world.check_nothing_leaked()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,6 +142,21 @@ def test_a_ticket_has_its_ids_and_the_form_in_the_order_given() -> None:
         fields=(("key", CANARY), ("policy", "p"), ("n", "5")),
         reply=answer,
     )
+
+
+def test_the_answer_that_is_kept_with_a_ticket_is_without_the_form() -> None:
+    """It goes to the user with the job, who has no use for it, and may be logged or pickled."""
+    answer = reply({**TICKET, "later": {"ü": [1.5]}, "warnings": ["careful"]})
+    kept = read_ticket(Submit.endpoint, answer).reply
+    assert (kept.status_code, kept.headers) == (answer.status_code, answer.headers)
+    assert kept.json_object() == {
+        **TICKET,
+        "later": {"ü": [1.5]},
+        "warnings": ["careful"],
+        "presigned_post_url_results": None,
+    }
+    assert CANARY in str(answer.body)
+    assert CANARY not in f"{attrs.asdict(kept)} {pickle.dumps(kept)!r}"
 
 
 def test_a_ticket_shows_its_ids_and_nothing_of_the_form() -> None:

@@ -80,6 +80,12 @@ class OneFile:
         self._ended: JobOutcome | None = None
         self._output: Output | None = None
 
+    @property
+    def job(self) -> JobRef | None:
+        """Give the job as far as it is known: from its ticket on."""
+        work = self._work
+        return job_of(self._entry, pipeline=work.pipeline, modules=len(work.chain))
+
     async def run(self) -> BulkOutcome | None:
         """Give the outcome, or None while another worker is at this input.
 
@@ -216,7 +222,7 @@ class OneFile:
     # --- waiting and fetching ----------------------------------------------------------------
 
     async def _wait(self) -> None:
-        job = self._job()
+        job = self.job
         assert job is not None
         result = await self._work.session.waiter.wait(
             [job],
@@ -262,7 +268,7 @@ class OneFile:
         if error is not None:
             after, changes = self._open_end(error)
         told = {"fate": None, "message": None, **changes}
-        entry = attrs.evolve(self._entry, step=step, after=after, **told)  # type: ignore[arg-type]
+        entry = attrs.evolve(self._entry, step=step, after=after, **told)  # type: ignore[arg-type]  # names of Entry
         if self._journal is not None:
             await self._journal.write(entry)
         self._entry = entry
@@ -311,12 +317,8 @@ class OneFile:
 
     # --- outcomes ----------------------------------------------------------------------------
 
-    def _job(self) -> JobRef | None:
-        work = self._work
-        return job_of(self._entry, pipeline=work.pipeline, modules=len(work.chain))
-
     def _outcome(self, *, error: KrixikError | None = None, resumed: bool = False) -> BulkOutcome:
-        job = self._job()
+        job = self.job
         ended = self._ended
         if ended is None and job is not None:
             ended = ended_as(job, self._entry)

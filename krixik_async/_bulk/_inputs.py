@@ -6,8 +6,6 @@ Only the names of a folder are asked for in small batches, away from the event l
 
 from __future__ import annotations
 
-import fnmatch
-import glob
 import os
 from collections.abc import (
     AsyncGenerator,
@@ -24,6 +22,7 @@ from typing import TypeAlias
 
 import attrs
 
+from krixik_async._bulk._patterns import fits, has_wildcard, is_file, matching
 from krixik_async._catalogue import nearest
 from krixik_async._errors import InvalidArgument, InvalidArgumentType, KrixikError
 from krixik_async._offload import Offload
@@ -32,7 +31,6 @@ from krixik_async._validation import kind_of
 
 # Names are few bytes each; a hop to a thread for each would cost more than the rest.
 NAMES_AT_A_TIME = 64
-_MAGIC = "*?["
 
 
 @attrs.frozen
@@ -124,7 +122,7 @@ def called(file: FileInput) -> str:
 
 
 def check_files(files: object) -> None:
-    """Raise InvalidArgumentType for what is no source of files at all."""
+    """Raise InvalidArgument or InvalidArgumentType for what is no source of files at all."""
     if isinstance(files, bytes | FileInput | Mapping) or not isinstance(
         files, str | os.PathLike | Iterable | AsyncIterable
     ):
@@ -132,6 +130,9 @@ def check_files(files: object) -> None:
             f"files is {kind_of(files)} but must be a folder, a glob pattern, or an iterable or "
             "async iterable of paths, FileInputs or mappings with process()'s arguments"
         )
+    if files == "":
+        # As a path it would be the working folder: what an unset variable must not send.
+        raise InvalidArgument('files is an empty text: for the working folder give "."')
     if isinstance(files, os.PathLike) and not isinstance(os.fspath(files), str):
         raise InvalidArgumentType(f"files is {kind_of(files)} whose path is not a str")
 
@@ -184,14 +185,10 @@ def _names(source: str) -> Iterator[str]:
         reason = error.strerror or type(error).__name__
         raise InvalidArgument(f"files {source!r} cannot be read: {reason}") from error
     folder, pattern = os.path.split(source)
-    if not any(sign in source for sign in _MAGIC):
+    if not has_wildcard(source):
         raise InvalidArgument(f"files {source!r} is neither a folder, nor a file, nor a pattern")
-    if any(sign in folder for sign in _MAGIC) or "**" in pattern:
-        return (
-            name
-            for name in glob.iglob(source, recursive=True)  # noqa: PTH207 - lazy, spelled as given
-            if Path(name).is_file()
-        )
+    if has_wildcard(folder) or "**" in pattern:
+        return matching(source)
     return _folder(folder, pattern)
 
 
@@ -200,8 +197,7 @@ def _folder(folder: str, pattern: str) -> Iterator[str]:
     try:
         with os.scandir(folder or ".") as entries:
             for entry in entries:
-                hidden = entry.name.startswith(".") and not pattern.startswith(".")
-                if not hidden and fnmatch.fnmatch(entry.name, pattern) and entry.is_file():
+                if fits(entry.name, pattern) and is_file(entry):
                     yield os.path.join(folder, entry.name)  # noqa: PTH118 - spelled as given
     except OSError as error:
         reason = error.strerror or type(error).__name__

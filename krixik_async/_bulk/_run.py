@@ -2,7 +2,7 @@
 
 The window bounds everything: an input counts from the moment it is pulled until its outcome has
 been taken by the caller. What another worker of the same journal is at is set aside (an input
-each, bounded too) and looked at again later.
+each, bounded too) and looked at again later, also while the source has nothing to give.
 
 The tasks know the run and not the stream that the caller holds, so that a stream that is dropped
 is collected, and stops its run.
@@ -35,6 +35,7 @@ from krixik_async._bulk._inputs import (
 from krixik_async._bulk._outcomes import BulkOutcome
 from krixik_async._errors import ClientClosed, InvalidArgument, KrixikError
 from krixik_async._journal import Journal, Owner, account_digest, open_journal
+from krixik_async._models import JobRef
 from krixik_async._tasks import OwnedTask, TaskSet
 from krixik_async._validation import DEFAULT_DIRECTORY
 
@@ -61,9 +62,10 @@ class Run:
         self._plan = plan
         self._session = plan.work.session
         self._ready: deque[BulkOutcome] = deque()
-        self._aside: list[Taken] = []
+        self._aside: deque[Taken] = deque()
         self._seen: set[int] = set()
         self._active = 0
+        self._begun: list[OneFile] = []
         self._journal: Journal | None = None
         self._tasks = TaskSet()
         self._body = anyio.CancelScope()
@@ -86,6 +88,12 @@ class Run:
         if error is not None:
             raise error
         return None
+
+    @property
+    def outstanding(self) -> tuple[JobRef, ...]:
+        """Give the jobs of inputs whose outcome was not taken, be they cut off or done."""
+        jobs = [one.job for one in self._begun] + [outcome.job for outcome in self._ready]
+        return tuple(job for job in jobs if job is not None)
 
     def stop(self) -> None:
         """Stop pulling and working; returns at once. What is under way is left as it stands."""
@@ -136,6 +144,7 @@ class Run:
             path, owner, clock=session.clock, offload=session.offload
         )
         self._spawn(self._journal.heartbeat, "krixik_async lease")
+        self._spawn(self._look_again, "krixik_async aside")
 
     async def _pull_all(self) -> None:
         failed: Exception | None = None
@@ -144,14 +153,7 @@ class Run:
         except Exception as error:  # noqa: BLE001 - of the caller's own iterable
             # What was begun is seen through first; then the caller gets his error.
             failed = error
-        pause, longest = LOOK_AGAIN_S
-        while self._active or self._aside:
-            if not self._aside:
-                await self._until(lambda: bool(self._aside) or not self._active)
-                continue
-            await self._session.clock.sleep(pause)
-            await self._look_again()
-            pause = min(longest, pause * 1.5)
+        await self._until(lambda: not self._active and not self._aside)
         if failed is not None:
             raise failed
 
@@ -159,29 +161,37 @@ class Run:
         items = pull(self._plan.files, self._session.offload, self._is_own)
         async with aclosing(items):
             while True:
-                while len(self._aside) >= SET_ASIDE_MOST:
-                    await self._session.clock.sleep(LOOK_AGAIN_S[0])
-                    await self._look_again()
+                await self._until(lambda: len(self._aside) < SET_ASIDE_MOST)
                 await self._room()
                 try:
                     item = await anext(items)
                 except StopAsyncIteration:
                     return
+                # Something that was set aside may have taken the room meanwhile.
+                await self._room()
                 self._start(self._once(take(item)))
 
     async def _look_again(self) -> None:
-        aside, self._aside = self._aside, []
-        for taken in aside:
-            await self._room()
-            self._start(taken)
+        """Take up what was set aside, again and again; ends by being cancelled."""
+        pause, longest = LOOK_AGAIN_S
+        while True:
+            await self._until(lambda: bool(self._aside))
+            await self._session.clock.sleep(pause)
+            pause = min(longest, pause * 1.5)
+            for _ in range(len(self._aside)):
+                await self._room()
+                self._start(self._aside.popleft())
 
     def _start(self, taken: Taken) -> None:
         self._active += 1
         self._spawn(partial(self._one, taken), "krixik_async bulk file")
 
     async def _one(self, taken: Taken) -> None:
+        one = OneFile(self._plan.work, taken, self._journal)
+        self._begun.append(one)
         try:
-            outcome = await OneFile(self._plan.work, taken, self._journal).run()
+            outcome = await one.run()
+            self._begun.remove(one)
             if outcome is None:
                 self._aside.append(taken)
             else:

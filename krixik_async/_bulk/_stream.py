@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
 from krixik_async import _fetching
+from krixik_async._bulk._apart import check_apart
 from krixik_async._bulk._flow import Work
 from krixik_async._bulk._inputs import FileInput, Files, check_files
 from krixik_async._bulk._outcomes import BulkOutcome
 from krixik_async._bulk._run import Plan, Run
 from krixik_async._closing import Closing
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
+from krixik_async._models import JobRef
 from krixik_async._session import Session
 from krixik_async._validation import check_bool, kind_of
 from krixik_async._waiting import check_poll
@@ -66,6 +68,15 @@ class BulkStream(Closing):
             outcome.raise_for_failure()
         return outcome
 
+    @property
+    def outstanding(self) -> tuple[JobRef, ...]:
+        """Give the jobs that were sent and whose outcome was not yielded; for any wait.
+
+        At most `max_in_flight`; still there after leaving. The upload of one may have been cut
+        off by that: waited for, it is "not_found".
+        """
+        return () if self._run is None else self._run.outstanding
+
     async def aclose(self) -> None:
         """Stop, and wait until what was begun here has ended and the journal is closed.
 
@@ -101,8 +112,8 @@ def process_many(
         check_bool("download_output", download)
     fetching = download is True or (download is None and save_to is not None)
     directory = _fetching.check_directory(save_to) if fetching else None
-    if directory is not None:
-        _check_apart(files, directory)
+    if directory is not None and isinstance(files, str | os.PathLike):
+        check_apart(os.fspath(files), directory)
     work = Work(
         session=session,
         pipeline=pipeline,
@@ -118,18 +129,6 @@ def process_many(
         journal=check_journal(journal),
     )
     return BulkStream(plan, check_on_error(on_error))
-
-
-def _check_apart(files: Files, directory: Path) -> None:
-    """Refuse to save outputs where the inputs are still being looked for."""
-    if not isinstance(files, str | os.PathLike):
-        return
-    source = Path(files).absolute()
-    if directory.absolute() in (source, source.parent):
-        raise InvalidArgument(
-            f"local_save_directory {str(directory)!r} is the folder that the files are taken "
-            "from: outputs would be taken for inputs; name another folder"
-        )
 
 
 def check_on_error(on_error: object) -> OnError:
@@ -150,9 +149,14 @@ def check_max_in_flight(max_in_flight: object) -> int:
 
 
 def check_journal(journal: object) -> Path | None:
-    """Give the path of the journal, or None. Raises InvalidArgumentType."""
+    """Give the path of the journal, or None. Raises InvalidArgument or InvalidArgumentType."""
     if journal is None:
         return None
     if not isinstance(journal, str | os.PathLike):
         raise InvalidArgumentType(f"journal is {kind_of(journal)} but must be a path or None")
-    return Path(journal)
+    path = os.fspath(journal)
+    if not isinstance(path, str):
+        raise InvalidArgumentType(f"journal is {kind_of(journal)} whose path is not a str")
+    if not path or "\0" in path:
+        raise InvalidArgument(f"journal is {path!r}, which cannot be the name of a file")
+    return Path(path)

@@ -25,6 +25,7 @@ AGAIN = "Jobs that were sent go on, and so does the same command with the same j
 class Chosen:
     """Hold what `--pipeline` names: a file, or a name and its chain."""
 
+    given: str
     path: Path | None
     name: str = ""
     chain: tuple[str, ...] = ()
@@ -51,8 +52,8 @@ class _ChosenType(click.ParamType):  # type: ignore[type-arg]  # generic in newe
                 ctx,
             )
         if not sign:
-            return Chosen(Path(text))
-        return Chosen(None, name, tuple(module.strip() for module in chain.split(",")))
+            return Chosen(text, Path(text))
+        return Chosen(text, None, name, tuple(module.strip() for module in chain.split(",")))
 
 
 @attrs.frozen
@@ -62,6 +63,11 @@ class Connection:
     url: str | None
     data_dir: Path | None
     printer: Printer
+
+    def options(self) -> list[str]:
+        """Give the options that lead another command to the same place."""
+        url = [] if self.url is None else ["--api-url", self.url]
+        return url if self.data_dir is None else [*url, "--local", str(self.data_dir)]
 
     def open(self) -> Krixik:
         """Make the client: the embedded server's in this process, or the account's."""

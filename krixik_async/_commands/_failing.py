@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import click
@@ -42,3 +42,21 @@ def failing(interrupted: str = "Jobs that were sent go on.") -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo(f"Interrupted. {interrupted}", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+async def for_each(ids: Iterable[str], act: Callable[[str], Awaitable[None]]) -> None:
+    """Act on every id, also after one that fails; leave with the status of what went wrong.
+
+    A rejected key ends it: no other id would fare better.
+    """
+    statuses: set[int] = set()
+    for one in ids:
+        try:
+            await act(one)
+        except errors.AuthenticationError:
+            raise
+        except errors.KrixikError as error:
+            click.echo(f"Error: {error}", err=True)
+            statuses.add(exit_status(error))
+    if statuses:
+        raise click.exceptions.Exit(statuses.pop() if len(statuses) == 1 else JOBS_FAILED)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 import click
 
 from krixik_async._commands._connecting import Chosen, Connection, connected, pipeline_option
-from krixik_async._commands._failing import JOBS_FAILED, exit_status
+from krixik_async._commands._failing import for_each
 from krixik_async._commands._printing import columns
-from krixik_async._errors import AuthenticationError, InvalidArgument, KrixikError
+from krixik_async._errors import InvalidArgument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -115,10 +115,12 @@ def _warning_line(warning: object) -> str:
 @click.command()
 @click.argument("query")
 @pipeline_option
-@click.option("-k", type=int, default=5, show_default=True, help="Hits a file (semantic search).")
+@click.option("-k", type=int, help="Hits a file; of a semantic search alone.  [default: 5]")
 @selecting
 @connected
-async def search(connection: Connection, query: str, chosen: Chosen, k: int, **given: Any) -> None:
+async def search(
+    connection: Connection, query: str, chosen: Chosen, k: int | None, **given: Any
+) -> None:
     """Search finished files by keyword or by meaning, as the pipeline's last module says."""
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
@@ -134,10 +136,18 @@ async def search(connection: Connection, query: str, chosen: Chosen, k: int, **g
 
 
 async def _search(
-    pipeline: Pipeline, query: str, k: int, selected: Selectors
+    pipeline: Pipeline, query: str, k: int | None, selected: Selectors
 ) -> KeywordSearchResult | SemanticSearchResult:
-    if pipeline.module_chain[-1] == "vector-db":
+    last = pipeline.module_chain[-1]
+    if last == "vector-db":
+        if k is None:
+            return await pipeline.semantic_search(query=query, **selected)
         return await pipeline.semantic_search(query=query, k=k, **selected)
+    if k is not None:
+        raise InvalidArgument(
+            "-k counts the hits of a semantic search, and the pipeline's last module is "
+            f"{last}, not vector-db"
+        )
     return await pipeline.keyword_search(query=query, **selected)
 
 
@@ -163,12 +173,15 @@ def _hit_line(hit: KeywordHit | SemanticHit) -> str:
 async def fetch(
     connection: Connection, file_ids: tuple[str, ...], chosen: Chosen, out: Path
 ) -> None:
-    """Save the outputs of finished files."""
+    """Save the outputs of finished files; goes on after one that cannot be fetched."""
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
-        for file_id in file_ids:
+
+        async def fetch_one(file_id: str) -> None:
             output = await pipeline.fetch_output(file_id=file_id, local_save_directory=out)
             connection.printer.result(output.to_dict(), map(str, output.process_output_files))
+
+        await for_each(file_ids, fetch_one)
 
 
 @click.command()
@@ -177,22 +190,14 @@ async def fetch(
 @connected
 async def delete(connection: Connection, file_ids: tuple[str, ...], chosen: Chosen) -> None:
     """Delete finished files; goes on after one that cannot be deleted."""
-    failures: list[KrixikError] = []
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
-        for file_id in file_ids:
-            try:
-                done = await pipeline.delete(file_id=file_id)
-            except AuthenticationError:
-                raise
-            except KrixikError as error:
-                click.echo(f"Error: {error}", err=True)
-                failures.append(error)
-            else:
-                connection.printer.result(done.to_dict(), [f"deleted {file_id}"])
-    if failures:
-        statuses = {exit_status(error) for error in failures}
-        raise click.exceptions.Exit(statuses.pop() if len(statuses) == 1 else JOBS_FAILED)
+
+        async def delete_one(file_id: str) -> None:
+            done = await pipeline.delete(file_id=file_id)
+            connection.printer.result(done.to_dict(), [f"deleted {file_id}"])
+
+        await for_each(file_ids, delete_one)
 
 
 @click.command()

@@ -10,7 +10,7 @@ import attrs
 import click
 
 from krixik_async._commands._connecting import Chosen, Connection, connected, pipeline_option
-from krixik_async._commands._failing import JOBS_FAILED, TIMED_OUT
+from krixik_async._commands._failing import JOBS_FAILED, TIMED_OUT, for_each
 from krixik_async._commands._printing import Bar, Printer
 from krixik_async._errors import SaveFailed
 
@@ -39,14 +39,17 @@ save_token_option = click.option(
 @pipeline_option
 @connected
 async def status(connection: Connection, request_ids: tuple[str, ...], chosen: Chosen) -> None:
-    """Ask once how far jobs are, module by module."""
+    """Ask once how far jobs are, module by module; goes on after one that is not on record."""
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
-        for request_id in request_ids:
+
+        async def ask(request_id: str) -> None:
             found = await pipeline.process_status(request_id=request_id)
             # The answer's own id is that of the call: say which job it is of.
             value = {**found.to_dict(), "process_id": request_id}
             connection.printer.result(value, [_status_line(request_id, found)])
+
+        await for_each(request_ids, ask)
 
 
 def _status_line(request_id: str, found: ProcessStatus) -> str:

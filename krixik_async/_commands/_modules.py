@@ -21,7 +21,8 @@ def modules(name: str | None, as_json: bool) -> None:
             (module.name, f"{module.takes} -> {module.gives}", ", ".join(module.models))
             for module in MODULES.values()
         ]
-        printer.result(list(MODULES), columns(rows))
+        with failing():
+            printer.result(list(MODULES), columns(rows))
         return
     import json
 
@@ -29,7 +30,7 @@ def modules(name: str | None, as_json: bool) -> None:
 
     with failing():
         config = Account.view_module_config(module_name=name)
-    printer.result(config, json.dumps(config, indent=2).splitlines())
+        printer.result(config, json.dumps(config, indent=2).splitlines())
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import attrs
 import click
+
+from krixik_async._errors import SaveFailed
 
 if TYPE_CHECKING:
     from krixik_async._reply import JSON
@@ -40,7 +43,14 @@ class Printer:
             lines = [json.dumps(value, ensure_ascii=False)]
         for line in lines:
             # A name on disk may hold bytes that are no text; so escaped they are right in JSON too.
-            click.echo(line.encode("utf-8", "backslashreplace").decode("utf-8"))
+            text = line.encode("utf-8", "backslashreplace").decode("utf-8")
+            try:
+                click.echo(text)
+            except OSError as error:
+                if error.errno == errno.EPIPE:
+                    raise  # nobody reads any more, which is no failure to tell of
+                why = error.strerror or type(error).__name__
+                raise SaveFailed(f"stdout cannot be written: {why}") from error
 
     def progress(self, total: int, what: str) -> AbstractContextManager[Bar]:
         """Draw a bar on stderr while the block lasts, if that is a terminal."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 import json
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,9 @@ from krixik_async._errors import InvalidArgument
 from krixik_async._wire import encode
 
 if TYPE_CHECKING:
-    from krixik_async._bulk import BulkOutcome, FileInput
+    from krixik_async._bulk import BulkOutcome, BulkStream, FileInput
+    from krixik_async._commands._printing import Printer
+    from krixik_async._models import JobRef
     from krixik_async._pipeline import Pipeline
     from krixik_async._reply import JSON
 
@@ -41,6 +43,14 @@ class Wanted:
     def total(self) -> int:
         """Give the number of files, or 0 if folders or patterns hide it."""
         return 0 if any(_is_many(given) for given in self.files) else len(self.files)
+
+    def check(self) -> None:
+        """Raise InvalidArgument if the outputs would be saved where files are looked for."""
+        from krixik_async._bulk._apart import check_apart
+
+        for given in self.files:
+            if self.out is not None and _is_many(given):
+                check_apart(given, self.out)
 
     def arguments(self) -> dict[str, Any]:
         """Give the arguments that are the same for every file."""
@@ -67,17 +77,28 @@ class Wanted:
 
 
 def _is_many(given: str) -> bool:
-    return Path(given).is_dir() or (not Path(given).exists() and any(c in given for c in "*?["))
+    path = Path(given)
+    try:
+        return path.is_dir() or (not path.exists() and any(c in given for c in "*?["))
+    except OSError:
+        return False  # too long for a name, say: it fails as a file
 
 
 def _paths(given: str) -> list[str]:
+    from krixik_async._bulk._patterns import matching
+
+    if not given:
+        # As a path it would be the working folder: what an unset variable must not send.
+        raise InvalidArgument('FILE is empty: for the working folder give "."')
     if not _is_many(given):
         return [given]
-    # A pattern may be of any depth and need not be below the working folder: glob, not Path.glob.
-    named = glob.iglob(given, recursive=True)  # noqa: PTH207
     is_folder = Path(given).is_dir()
-    found = Path(given).iterdir() if is_folder else map(Path, named)
-    paths = sorted(str(path) for path in found if path.is_file() and path.name[:1] != ".")
+    try:
+        found = Path(given).iterdir() if is_folder else map(Path, matching(given))
+        paths = sorted(str(path) for path in found if path.name[:1] != "." and path.is_file())
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InvalidArgument(f"{given!r} cannot be read: {reason}") from error
     # As shells do: a pattern that nothing matches is taken for a name, and fails as that.
     return paths or ([] if is_folder else [given])
 
@@ -115,30 +136,52 @@ async def process(connection: Connection, chosen: Chosen, dry_run: bool, **given
     One line a file as it ends. The exit status is 0 if all are complete.
     """
     wanted = Wanted(**given)
+    wanted.check()
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
         if dry_run:
             failed = await _try(connection, pipeline, wanted)
         else:
-            failed = await _process(connection, pipeline, wanted)
+            stream = _stream(pipeline, wanted)
+            try:
+                failed = await _process(connection.printer, stream, wanted.total)
+            finally:
+                if wanted.journal is None and stream.outstanding:
+                    _tell_outstanding(connection, chosen, stream.outstanding)
     if failed:
         raise click.exceptions.Exit(failed.pop() if len(failed) == 1 else JOBS_FAILED)
 
 
-async def _process(connection: Connection, pipeline: Pipeline, wanted: Wanted) -> set[int]:
-    """Send them all; print what became of each; give the exit statuses of what went wrong."""
-    failed: set[int] = set()
-    stream = pipeline.process_many(
+def _stream(pipeline: Pipeline, wanted: Wanted) -> BulkStream:
+    return pipeline.process_many(
         wanted.inputs(),
         max_in_flight=wanted.max_in_flight,
         journal=wanted.journal,
         local_save_directory=wanted.out,
         **wanted.arguments(),
     )
-    with connection.printer.progress(wanted.total, "processing") as bar:
+
+
+def _tell_outstanding(connection: Connection, chosen: Chosen, jobs: Iterable[JobRef]) -> None:
+    """Say on stderr, cut short, how to go on: nothing else knows the ids any more."""
+    request_ids = [job.request_id for job in jobs]
+    command = shlex.join(
+        ["krixik-async", "wait", "-p", chosen.given, *connection.options(), *request_ids]
+    )
+    lines = ["To go on waiting for what was sent:", command]
+    if connection.printer.as_json:
+        lines = [json.dumps({"request_ids": request_ids, "command": command})]
+    for line in lines:
+        click.echo(line, err=True)
+
+
+async def _process(printer: Printer, stream: BulkStream, total: int) -> set[int]:
+    """Send them all; print what became of each; give the exit statuses of what went wrong."""
+    failed: set[int] = set()
+    with printer.progress(total, "processing") as bar:
         async with stream:
             async for outcome in stream:
-                connection.printer.result(_value(outcome), [_line(outcome)])
+                printer.result(_value(outcome), [_line(outcome)])
                 bar.ended()
                 if outcome.error is not None:
                     failed.add(exit_status(outcome.error))

@@ -13,10 +13,18 @@ it would send again what had been sent since. So it can be told: a mark is set b
 folded into the file, and repeated after; the repetition then is in the `-wal` only. A file in which
 the two differ, without a `-wal` that holds anything beside it, is refused. Whoever closes the file
 in order sees to it that they do not differ: the last one leaves no `-wal`.
+
+It takes two transactions, with the folding between them: what tells the file from the file with its
+`-wal` must be in the one and not in the other. So two moments stay. A process is killed between the
+two, and a program that knows nothing of marks is the next to open the file, and folds it: that
+leaves, to the byte, what a fold leaves whose `-wal` was lost. In doubt it is refused. And two
+processes fold at once, one of them is killed after it has folded the other's repetition and before
+it does its own over: until the next fold, of whomever, a `-wal` that is lost is not missed.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -73,8 +81,9 @@ class JournalFile:
 
     def __init__(self, path: Path, owner: Owner, *, busy_s: float = BUSY_S) -> None:
         self._where = f"journal {str(path)!r}"
-        # Where SQLite puts it: beside what a link leads to, whatever the working folder is later.
-        self._wal = Path(f"{os.path.realpath(path)}-wal")
+        # What a link leads to, whatever the working folder is later; the -wal is beside it.
+        self._path = Path(os.path.realpath(path))
+        self._wal = Path(f"{self._path}-wal")
         self._level = "NORMAL"
         with self._explained():
             _make(path)
@@ -84,6 +93,8 @@ class JournalFile:
         try:
             with self._explained():
                 self._prepare(owner)
+                opened = self._path.stat()
+                self._identity = opened.st_dev, opened.st_ino
         except BaseException:
             self._connection.close()
             raise
@@ -98,7 +109,8 @@ class JournalFile:
                 raise damaged(
                     self._where,
                     "its newest steps are in a file of the same name with -wal at its end, which "
-                    "is not beside it",
+                    "is not beside it (or, very rarely, another program has folded that in after "
+                    "a kill)",
                 )
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
@@ -146,6 +158,7 @@ class JournalFile:
         """
         level = "FULL" if any(one.durable for one in group) else "NORMAL"
         with self._explained():
+            self._refuse_if_moved()
             if level != self._level:
                 self._connection.execute(f"PRAGMA synchronous = {level}")
                 self._level = level
@@ -162,6 +175,18 @@ class JournalFile:
         with suppress(sqlite3.Error, OSError):
             if self._wal_size() > FOLD_BYTES:
                 self._fold()
+
+    def _refuse_if_moved(self) -> None:
+        """Refuse to write what nobody would find again: SQLite goes on in a file without a name."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._identity:
+            raise JournalError(
+                f"{self._where} was moved, deleted or replaced while it was in use, so no further "
+                "step is taken: put it back, together with its -wal, and make the same call again"
+            )
 
     def close(self) -> None:
         """Close it; the last process to do so folds the -wal into the file."""
@@ -226,5 +251,7 @@ def _make(path: Path) -> None:
     One that is there is not opened: to close it again would end the locks that another connection
     of this process holds on it (POSIX).
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))

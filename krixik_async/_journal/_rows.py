@@ -3,18 +3,23 @@
 Claims: an entry belongs to the worker in its `owner` column as long as that worker's lease runs.
 Everything that a worker writes of an entry is written only if the entry is still its own, so a
 worker that slept through its lease and lost an entry can do no harm when it wakes up.
+
+Each entry carries a checksum: SQLite finds a damaged page out, but not a damaged text, and with a
+wrong request_id a file would be called vanished.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, TypeAlias
 
 import attrs
 
 from krixik_async._errors import JournalError, KrixikError
+from krixik_async._journal._schema import damaged
 from krixik_async._journal._steps import ENDS, OPEN_ENDS, Entry, Step, may_follow
 
 _FIELDS = tuple(field.name for field in attrs.fields(Entry))
@@ -69,15 +74,36 @@ def retire(connection: sqlite3.Connection, worker: int) -> None:
 
 def find(connection: sqlite3.Connection, key: str) -> tuple[Entry, int | None] | None:
     """Give the entry of a key and its owner, or None."""
-    row = connection.execute(
-        f"SELECT {_COLUMNS}, owner FROM files WHERE key = ?",  # noqa: S608 - names of ours
-        (key,),
-    ).fetchone()
+    row = _row(connection, key)
     if row is None:
         return None
-    values: dict[str, Any] = dict(zip(_FIELDS, row[:-1], strict=True))
+    *fields, checksum, owner = row
+    if checksum != _checksum(fields):
+        raise damaged(f"the journal's entry of {key!r}", "it is not what was written")
+    values: dict[str, Any] = dict(zip(_FIELDS, fields, strict=True))
     values["saved"] = tuple(json.loads(values["saved"]))
-    return Entry(**values), row[-1]
+    return Entry(**values), owner
+
+
+def _row(connection: sqlite3.Connection, key: str) -> tuple[Any, ...] | None:
+    try:
+        row: tuple[Any, ...] | None = connection.execute(
+            f"SELECT {_COLUMNS}, checksum, owner FROM files WHERE key = ?",  # noqa: S608 - ours
+            (key,),
+        ).fetchone()
+    except sqlite3.OperationalError as error:
+        if hasattr(error, "sqlite_errorcode"):
+            raise
+        # Of Python's own: a text that is not UTF-8.
+        raise damaged(f"the journal's entry of {key!r}", str(error)) from error
+    return row
+
+
+def _checksum(fields: Iterable[object]) -> int:
+    """Give what tells a damaged entry from the one that was written."""
+    # SQLite gives whole numbers back as floats where the column says so.
+    told = (str(float(one)) if isinstance(one, int | float) else str(one) for one in fields)
+    return zlib.crc32("\0".join(told).encode())
 
 
 def enter(
@@ -115,7 +141,7 @@ def write(connection: sqlite3.Connection, entry: Entry, worker: int) -> Entry:
         raise ClaimLost(f"{entry.key!r} was taken over by another worker")
     if not may_follow(found[0], entry.step):
         raise StepRefused(f"{entry.key!r} cannot go from {found[0].step} to {entry.step}")
-    names = ", ".join(f"{name} = :{name}" for name in _FIELDS)
+    names = ", ".join(f"{name} = :{name}" for name in (*_FIELDS, "checksum"))
     connection.execute(
         f"UPDATE files SET {names} WHERE key = :key",  # noqa: S608 - names of ours
         _values(entry),
@@ -126,10 +152,12 @@ def write(connection: sqlite3.Connection, entry: Entry, worker: int) -> Entry:
 def _insert(connection: sqlite3.Connection, entry: Entry, worker: int) -> None:
     marks = ", ".join(f":{name}" for name in _FIELDS)
     connection.execute(
-        f"INSERT INTO files ({_COLUMNS}, owner) VALUES ({marks}, :owner)",  # noqa: S608 - ours
+        f"INSERT INTO files ({_COLUMNS}, checksum, owner) "  # noqa: S608 - names of ours
+        f"VALUES ({marks}, :checksum, :owner)",
         {**_values(entry), "owner": worker},
     )
 
 
 def _values(entry: Entry) -> dict[str, object]:
-    return {**attrs.asdict(entry), "saved": json.dumps(entry.saved)}
+    values = {**attrs.asdict(entry), "saved": json.dumps(entry.saved)}
+    return {**values, "checksum": _checksum(values[name] for name in _FIELDS)}

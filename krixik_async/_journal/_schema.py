@@ -54,6 +54,7 @@ CREATE TABLE files (
     fate TEXT,
     message TEXT,
     saved TEXT NOT NULL,
+    checksum INTEGER NOT NULL,
     owner INTEGER
 );
 """
@@ -109,6 +110,8 @@ def check(connection: sqlite3.Connection, owner: Owner, where: str) -> None:
             f"{where} was written by a newer krixik_async (its layout is {version}, this one "
             f"knows {VERSION}): go on with that release; nothing was changed"
         )
+    if version != VERSION:
+        raise damaged(where, f"its layout is {version}, which no release has written")
     found = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
     if found != ["ok"]:
         raise damaged(where, "; ".join(map(str, found)))

@@ -129,6 +129,11 @@ class Planner:
         if len(self._agenda) > 2 * self.waiting + _LEFTOVERS:
             self._agenda.prune()
 
+    def clear(self) -> None:
+        """Throw out all that is held, for nobody waits any more: it would keep those jobs."""
+        self._pick(self._clock.now())
+        self._agenda.prune()
+
     def _put(self, entry: Entry, due: float) -> None:
         entry.place = "agenda"
         self._agenda.put(entry, due)

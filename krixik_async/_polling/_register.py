@@ -12,6 +12,10 @@ from krixik_async._polling._planner import Planner
 from krixik_async._polling._subscription import Notice, Subscription
 from krixik_async._polling._sweep import Sweep
 
+# Of so many pipelines that none of their jobs is waited for is kept what bulk looks have learned,
+# 2 kB each; the one left for longest goes first.
+MOST_IDLE = 64
+
 
 class Register:
     """Hold the waited-for jobs, one entry each however many wait for it."""
@@ -21,6 +25,7 @@ class Register:
         self._clock = clock
         self._bulk_look = bulk_look
         self._crowds: dict[str, Crowd] = {}
+        self._idle: dict[str, Crowd] = {}
         self._listeners: dict[Subscription, None] = {}
 
     def __len__(self) -> int:
@@ -69,11 +74,19 @@ class Register:
         entry.waiters = None
         crowd = entry.crowd
         del crowd.entries[entry.ref.request_id]
-        if not crowd.entries:
-            crowd.most = 0
         crowd.reckon(entry)
         self._planner.waiting -= 1
         self._planner.settle_sweep(crowd)
+        if not crowd.entries:
+            self._leave(crowd)
+
+    def _leave(self, crowd: Crowd) -> None:
+        """Put a crowd aside that has no jobs any more."""
+        crowd.most = 0
+        crowd.unpaid.clear()
+        self._idle[crowd.pipeline] = self._crowds.pop(crowd.pipeline)
+        if len(self._idle) > MOST_IDLE:
+            del self._idle[next(iter(self._idle))]
 
     def fail(self, entries: Iterable[Entry], error: Exception) -> None:
         """End the waits for these jobs with an error; the jobs go on."""
@@ -97,10 +110,7 @@ class Register:
             self._planner.hurry(entry)
 
     def _entry(self, ref: JobRef, now: float, wall: float) -> Entry:
-        crowd = self._crowds.get(ref.pipeline)
-        if crowd is None:
-            sweep = Sweep(enabled=self._bulk_look)
-            crowd = self._crowds[ref.pipeline] = Crowd(ref.pipeline, sweep)
+        crowd = self._crowds.get(ref.pipeline) or self._crowd(ref.pipeline)
         entry = crowd.entries.get(ref.request_id)
         if entry is None:
             # Those whose submission is unknown share one float.
@@ -112,3 +122,11 @@ class Register:
         elif ref is not entry.ref:
             entry.ref = merged(entry.ref, ref)
         return entry
+
+    def _crowd(self, pipeline: str) -> Crowd:
+        """Begin a crowd, or take up again one that was put aside."""
+        crowd = self._idle.pop(pipeline, None)
+        if crowd is None:
+            crowd = Crowd(pipeline, Sweep(enabled=self._bulk_look))
+        self._crowds[pipeline] = crowd
+        return crowd

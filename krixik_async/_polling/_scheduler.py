@@ -130,6 +130,7 @@ class Scheduler:
                 until = float("inf") if full else self._planner.next_due()
                 with anyio.CancelScope(deadline=until):
                     await changed.wait()
+            self._planner.clear()
         except Exception as error:  # noqa: BLE001 - handed to whoever waits, as it is
             # A bug of ours: the waits must end, not hang.
             self._fail_all(error)
@@ -184,9 +185,9 @@ class Scheduler:
                 await self._ask(work, opening)
         except AuthenticationError as error:
             self._fail_all(error)
-        except ClientClosed:
+        except ClientClosed as error:
             # A wait begun on a closed client ends with that; it would be ridden out as an outage.
-            self.close()
+            self._fail_all(error)
         except Exception as error:  # noqa: BLE001 - a bug: these waits must end, not hang
             self._register.fail(entries, error)
         self._notice_throttles()

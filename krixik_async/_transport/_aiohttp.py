@@ -25,6 +25,7 @@ from httpx_aiohttp import AiohttpTransport
 
 from krixik_async._reply import Reply
 from krixik_async._transport import _posting
+from krixik_async._transport._limits import Limit, Limits
 from krixik_async._transport._seam import Progress, Target, close_quietly, proxy_for
 
 if TYPE_CHECKING:
@@ -62,9 +63,14 @@ class AiohttpSender:
             trust_env=False,
             timeout=aiohttp.ClientTimeout(total=None),
         )
+        self._limits = Limits()
         self._transports: dict[tuple[str, str], AiohttpTransport] = {}
         # Weak: a copy of a client with other options brings targets of its own, and may go again.
         self._ways: WeakKeyDictionary[Target, _Way] = WeakKeyDictionary()
+
+    def limit(self, seconds: float) -> Limit:
+        """Make the scope of one post; see `Sender`."""
+        return self._limits.limit(seconds)
 
     async def post(self, target: Target, content: bytes, progress: Progress) -> Reply:
         """Post and read the answer whole; see `Sender`."""
@@ -88,8 +94,11 @@ class AiohttpSender:
         length = response.content_length
         if length is None or length > _posting.LARGEST_REPLY_BYTES or _is_encoded(response):
             return await _read_by_httpx(response, target.name)
-        # `read` closes the connection where it cannot read to the end.
-        return Reply(response.status, _named(response.headers), await response.read())
+        # A small answer came in whole with its head, and its connection has been given back by now.
+        # Of any other, `read` closes the connection where it cannot read to the end.
+        stream = response.content
+        body = stream.read_nowait() if stream.is_eof() else await response.read()
+        return Reply(response.status, _named(response.headers), body)
 
     @asynccontextmanager
     async def open(

@@ -171,7 +171,13 @@ class Transport:
         async def once() -> T:
             nonlocal turn
             mine, turn = turn, None
-            posted = Posted(name=endpoint.name, limit_s=limit, target=target, content=content)
+            posted = Posted(
+                name=endpoint.name,
+                limit_s=limit,
+                target=target,
+                content=content,
+                leads=isinstance(request, _wire.Submit),
+            )
             try:
                 reply = await self._exchanges.run(posted, mine)
             except AnswerLost:
@@ -230,7 +236,14 @@ class Transport:
         lost: KrixikError | None = None
         try:
             reply = await self._exchanges.run(
-                Streamed(name="upload", request=post, limit_s=limit, body=body, consume=_read)
+                Streamed(
+                    name="upload",
+                    request=post,
+                    limit_s=limit,
+                    body=body,
+                    consume=_read,
+                    follows=True,
+                )
             )
         except AnswerLost as error:
             lost = error

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -23,9 +24,10 @@ from krixik_async._tasks import TaskSet, on_trio
 from krixik_async._transport._asgi import InProcessTransport
 from krixik_async._transport._failures import meaning, reported, timed_out
 from krixik_async._transport._given import ClientSender, TransportSender
+from krixik_async._transport._home import ELSEWHERE, Home
 from krixik_async._transport._pace import Pace, TransportStatistics, retry_after_s
 from krixik_async._transport._permits import Permits, Turn
-from krixik_async._transport._seam import Progress, Sender, Target, host_of
+from krixik_async._transport._seam import Progress, Scope, Sender, Target, host_of
 from krixik_async._transport._upload import UploadBody
 
 logger = logging.getLogger("krixik_async")
@@ -51,11 +53,15 @@ class Attempt(ABC, Generic[T]):
     # Runs apart from its caller even where the sender would not need that: for what has files
     # of its own to clean up.
     in_own_task: bool = False
+    # A ticket leads to an upload; and an upload, which follows, must not stand behind others.
+    leads: bool = False
+    follows: bool = False
     is_wanted: bool = True
     # What became of it, for the log: the answer's status, or in words.
     outcome: int | str = "cancelled"
     progress: Progress = attrs.field(factory=Progress)
-    scope: anyio.CancelScope = attrs.field(factory=lambda: anyio.CancelScope())
+    # What it runs in: ends by its limit, or when cancelled.
+    scope: Scope = attrs.field(init=False)
 
     @property
     @abstractmethod
@@ -63,12 +69,12 @@ class Attempt(ABC, Generic[T]):
         """Give the "host:port" that it goes to, for messages."""
 
     @abstractmethod
+    def limit_by(self, sender: Sender) -> None:
+        """Make its scope; the limit counts from now or from when the scope is entered."""
+
+    @abstractmethod
     async def carry_out(self, sender: Sender, heard: Heard) -> T:
         """Send the request and give what is made of the answer."""
-
-    def restart_limit(self) -> None:
-        """Count the limit from now: for answers of any length that still come in."""
-        self.scope.deadline = anyio.current_time() + self.limit_s
 
     def abandon(self) -> None:
         """Let it know that its caller has gone."""
@@ -89,6 +95,10 @@ class Posted(Attempt[Reply]):
         """Give the "host:port" of the target."""
         return host_of(self.target.url)
 
+    def limit_by(self, sender: Sender) -> None:
+        """Take what the sender has for posts."""
+        self.scope = sender.limit(self.limit_s)
+
     async def carry_out(self, sender: Sender, heard: Heard) -> Reply:
         """Post it by the sender's shortest way."""
         reply = await sender.post(self.target, self.content, self.progress)
@@ -102,11 +112,20 @@ class Streamed(Attempt[T]):
 
     request: httpx.Request = attrs.field(repr=False)
     consume: Callable[[httpx.Response, Streamed[T]], Awaitable[T]] = attrs.field(repr=False)
+    scope: anyio.CancelScope = attrs.field(init=False)
 
     @property
     def host(self) -> str:
         """Give the "host:port" of the request."""
         return host_of(self.request.url)
+
+    def limit_by(self, _sender: Sender) -> None:
+        """Take anyio's: there are files and threads in it, which must not be left by halves."""
+        self.scope = anyio.move_on_after(self.limit_s)
+
+    def restart_limit(self) -> None:
+        """Count the limit from now: for answers of any length that still come in."""
+        self.scope.deadline = anyio.current_time() + self.limit_s
 
     async def carry_out(self, sender: Sender, heard: Heard) -> T:
         """Open it and consume the answer as it comes in."""
@@ -155,6 +174,7 @@ class Exchanges:
         self._under_way: set[Attempt[Any]] = set()
         self._pauses: set[anyio.CancelScope] = set()
         self._closed = False
+        self._home = Home()
         self._all_ended: anyio.Event | None = None
         self._requests = 0
         self._throttled = 0
@@ -184,11 +204,11 @@ class Exchanges:
         await self._take_turn()
         return Turn(self._permits)
 
-    async def _take_turn(self) -> None:
-        await self._permits.acquire()
+    async def _take_turn(self, *, leads: bool = False, follows: bool = False) -> None:
+        await self._permits.acquire(urgent=follows)
         try:
             now = self._clock.now()
-            slot = self._pace.reserve(now)
+            slot = self._pace.follow(now) if follows else self._pace.reserve(now, leads=leads)
             if slot > now:
                 await self._await_slot(slot, now)
         except BaseException:
@@ -203,11 +223,12 @@ class Exchanges:
         out.
         """
         if turn is None:
-            await self._take_turn()
+            await self._take_turn(leads=attempt.leads, follows=attempt.follows)
         else:
             turn.take()
         try:
             sender = self._open_sender()
+            attempt.limit_by(sender)
         except BaseException:
             self._permits.release()
             raise
@@ -228,6 +249,9 @@ class Exchanges:
         What waits for a permit gets one as others end, and learns of the closing then.
         """
         self._closed = True
+        if self._home.is_elsewhere():
+            await self._abandon()
+            return
         for scope in tuple(self._pauses):
             scope.cancel()
         with anyio.CancelScope(shield=True):
@@ -240,6 +264,14 @@ class Exchanges:
                     await self._all_ended.wait()
             sender, self._sender = self._sender, None
             if sender is not None:
+                await sender.aclose()
+
+    async def _abandon(self) -> None:
+        """Close what can be closed from another loop than it was opened on."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            # Where that loop has ended there is nothing left that could close in order.
+            with suppress(RuntimeError):
                 await sender.aclose()
 
     async def pause(self, seconds: float) -> None:
@@ -266,6 +298,8 @@ class Exchanges:
     def _open_sender(self) -> Sender:
         if self._closed:
             raise ClientClosed("the client is closed: make a new one")
+        if self._home.is_elsewhere():
+            raise ClientClosed(ELSEWHERE)
         if self._sender is None:
             self._sender = default_sender()
         self._requests += 1
@@ -308,7 +342,6 @@ class Exchanges:
     async def _exchange(self, sender: Sender, attempt: Attempt[T]) -> T:
         started = self._clock.now() if logger.isEnabledFor(logging.DEBUG) else None
         failure: KrixikError | None = None
-        attempt.restart_limit()
         try:
             with attempt.scope:
                 try:

@@ -38,39 +38,42 @@ class Turn:
 
 
 class Permits:
-    """Hand out at most `total` permits, first come first served."""
+    """Hand out at most `total` permits, first come first served, but to the urgent first."""
 
     def __init__(self, total: int) -> None:
         self._free = total
-        # A dict for its order and for removing a cancelled waiter at once among thousands.
+        # Dicts for their order and for removing a cancelled waiter at once among thousands.
         self._queue: dict[_Waiter, None] = {}
+        self._urgent: dict[_Waiter, None] = {}
 
     @property
     def free(self) -> int:
         """Tell how many could be taken now."""
         return self._free
 
-    async def acquire(self) -> None:
+    async def acquire(self, *, urgent: bool = False) -> None:
         """Wait for a permit and take it. Cancel-safe: a cancelled wait takes none."""
         if self._free:
             self._free -= 1
             return
         waiter = _Waiter()
-        self._queue[waiter] = None
+        queue = self._urgent if urgent else self._queue
+        queue[waiter] = None
         try:
             await waiter.woken.wait()
         except BaseException:
             if waiter.granted:
                 self.release()
             else:
-                del self._queue[waiter]
+                del queue[waiter]
             raise
 
     def release(self) -> None:
         """Give one back, from any task."""
-        if self._queue:
-            waiter = next(iter(self._queue))
-            del self._queue[waiter]
+        queue = self._urgent or self._queue
+        if queue:
+            waiter = next(iter(queue))
+            del queue[waiter]
             waiter.granted = True
             waiter.woken.set()
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
 
+import anyio
 import httpx
 
 from krixik_async._errors import UnexpectedReply
@@ -24,6 +25,10 @@ class PostByOpening(ABC):
         self, request: httpx.Request, progress: Progress
     ) -> AbstractAsyncContextManager[httpx.Response]:
         """Send `request`; see `Sender`."""
+
+    def limit(self, seconds: float) -> anyio.CancelScope:
+        """Make the scope of one post; see `Sender`."""
+        return anyio.move_on_after(seconds)
 
     async def post(self, target: Target, content: bytes, progress: Progress) -> Reply:
         """Post and read the answer whole; see `Sender`."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import Protocol
 from urllib.request import getproxies, proxy_bypass
 
@@ -45,10 +46,30 @@ class Target:
     connect_timeout_s: float
 
 
+class Scope(Protocol):
+    """End a block by its limit, or when cancelled; the program goes on after it."""
+
+    def cancel(self) -> None:
+        """End the block now; returns at once."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> bool: ...
+
+
 class Sender(Protocol):
     """Send requests as they are: no redirects, cookies, retries or decoding of its own."""
 
     needs_own_task: bool
+
+    def limit(self, seconds: float) -> Scope:
+        """Make the scope of one post."""
 
     async def post(self, target: Target, content: bytes, progress: Progress) -> Reply:
         """Post `content` and read the answer to its end, decoded.

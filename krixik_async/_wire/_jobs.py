@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -20,10 +21,15 @@ from krixik_async._wire._answers import (
 )
 from krixik_async._wire._requests import Endpoint
 
+_FORM = "presigned_post_url_results"
+
 
 @attrs.frozen(kw_only=True)
 class Ticket:
-    """Hold the right to upload one file: ids, and the form to post (its fields are secret)."""
+    """Hold the right to upload one file: ids, and the form to post (its fields are secret).
+
+    `reply` is the answer without the form: it lives on with the job, at the user's.
+    """
 
     request_id: str
     file_id: str
@@ -42,7 +48,7 @@ def read_check_in(endpoint: Endpoint, reply: Reply) -> None:
 def read_ticket(endpoint: Endpoint, reply: Reply) -> Ticket:
     """Give the ticket. Raises the refusal, or UnexpectedReply if the form is not there."""
     body = json_object(endpoint, reply)
-    form = body.get("presigned_post_url_results")
+    form = body.get(_FORM)
     request_id, file_id = body.get("request_id"), body.get("file_id")
     if not (isinstance(form, dict) and isinstance(request_id, str) and isinstance(file_id, str)):
         raise unexpected(endpoint, reply, "it holds no upload ticket")
@@ -50,7 +56,8 @@ def read_ticket(endpoint: Endpoint, reply: Reply) -> Ticket:
     if not (isinstance(url, str) and isinstance(fields, dict)):
         raise unexpected(endpoint, reply, "it holds no upload form")
     pairs = tuple((name, str(value)) for name, value in fields.items())
-    return Ticket(request_id=request_id, file_id=file_id, url=url, fields=pairs, reply=reply)
+    kept = attrs.evolve(reply, body=json.dumps({**body, _FORM: None}).encode())
+    return Ticket(request_id=request_id, file_id=file_id, url=url, fields=pairs, reply=kept)
 
 
 def read_upload(reply: Reply) -> None:

@@ -148,6 +148,11 @@ async def _forget(app: Starlette, file_id: str) -> None:
     await running.store.delete(file_id)
 
 
+async def _known(app: Starlette) -> set[str]:
+    running: Running = app.state.running
+    return await running.store.file_ids()
+
+
 _HANDLERS: Mapping[Any, Any] = {
     ClientDisconnect: _gone,
     HTTPException: _no_such_method,
@@ -197,5 +202,6 @@ def build(
             clock=the_clock,
             accounts=accounts,
             forget=partial(_forget, app),
+            known=partial(_known, app),
         )
     return app

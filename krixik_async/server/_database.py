@@ -66,8 +66,6 @@ _FIELDS = tuple(field.name for field in attrs.fields(Record))
 _COLUMNS = ", ".join(_FIELDS)
 _AS_JSON = frozenset({"chain", "modules", "file_tags", "modules_data"})
 _AS_TUPLE = frozenset({"chain", "file_tags"})
-# SQLite's default limit on parameters was 999 before 3.32; stay below it.
-_MOST_IDS = 900
 
 
 @attrs.define
@@ -225,13 +223,19 @@ class Database:
         self, account: str, pipeline: str, now: float, file_ids: Sequence[str] | None = None
     ) -> list[Record]:
         """Give a pipeline's complete files, newest first; of `file_ids` only, if given."""
-        where = "account = ? AND pipeline = ? AND state = 'complete' AND ends_at > ?"
         order = " ORDER BY created_at DESC, seq DESC"
         values = (account, pipeline, now)
-        if file_ids is None or len(file_ids) > _MOST_IDS:
+        if file_ids is None:
+            where = "account = ? AND pipeline = ? AND state = 'complete' AND ends_at > ?"
             return self._select(where + order, values)
-        marks = ", ".join("?" * len(file_ids))
-        return self._select(f"{where} AND file_id IN ({marks}){order}", (*values, *file_ids))
+        # One statement however many ids: with a mark for each, 130 lists of as many lengths left
+        # 13 MB of prepared statements behind. The "+" has the ids looked up one by one, and not all
+        # of the pipeline's files looked through: of 50,000 files 500 in 1 ms for 12.
+        where = (
+            "+account = ? AND +pipeline = ? AND +state = 'complete' AND ends_at > ? "
+            "AND file_id IN (SELECT value FROM json_each(?))"
+        )
+        return self._select(where + order, (*values, json.dumps(list(file_ids))))
 
     def next_waiting(self, turns: Turns, skipped: Collection[str], now: float) -> Record | None:
         """Give the file whose turn it is, None if none waits; see `Turns`.

@@ -81,6 +81,7 @@ class Engine:
 
     async def _expire(self) -> None:
         ended = await self._store.expire(self._clock.wall())
+        self._left.difference_update(ended)
         running = [file_id for file_id in ended if file_id in self._running]
         for file_id in running:
             self._running[file_id].cancel()

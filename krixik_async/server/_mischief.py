@@ -40,7 +40,7 @@ from krixik_async.server._faults import (
     Throttle,
     Truncate,
 )
-from krixik_async.server._plan import FaultPlan
+from krixik_async.server._plan import FAULTS_PATH, FaultPlan
 from krixik_async.server._records import account_of, new_id
 from krixik_async.server._young import Given, YoungRecords
 
@@ -49,7 +49,6 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
-FAULTS_PATH = "/-/faults"
 HANG_UP = "krixik_async.hang_up"
 _MOST_PLAN_BYTES = 2**20
 _JSON = (b"content-type", b"application/json")
@@ -77,7 +76,10 @@ def endpoint_of(path: str) -> str | None:
 
 
 class FaultMiddleware:
-    """Stand around the app; `forget` removes a record, `accounts` may see and set the plan."""
+    """Stand around the app; `accounts` may see and set the plan.
+
+    `forget` removes a record, `known` gives the file_ids of all there are.
+    """
 
     def __init__(
         self,
@@ -87,12 +89,13 @@ class FaultMiddleware:
         clock: Clock,
         accounts: Collection[str],
         forget: Callable[[str], Awaitable[None]],
+        known: Callable[[], Awaitable[Collection[str]]],
     ) -> None:
         self._app = app
         self._plan = plan
         self._clock = clock
         self._accounts = accounts
-        self._young = YoungRecords(clock, forget)
+        self._young = YoungRecords(clock, forget=forget, known=known)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Carry the call out, or do to it what the plan says."""
@@ -103,7 +106,7 @@ class FaultMiddleware:
         elif name is None:
             await self._app(scope, receive, send)
         else:
-            await self._young.end_due()
+            await self._young.tidy()
             struck = self._plan.strike(name)
             for delay in (fault for fault in struck if isinstance(fault, Delay)):
                 await self._clock.sleep(delay.seconds)

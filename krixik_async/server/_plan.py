@@ -17,6 +17,10 @@ from krixik_async._errors import InvalidArgument, InvalidArgumentType
 from krixik_async._reply import JSON
 from krixik_async.server._faults import ANY, KINDS, Fault, SpoilSecondUpload
 
+# Where a server that was started with a plan tells it and takes another. Here and not in
+# `_mischief`, for testing tools must import without the server's own packages.
+FAULTS_PATH = "/-/faults"
+
 
 @attrs.frozen
 class FaultCount:

@@ -2,9 +2,9 @@
 
 Ids, names, directories, file paths and tags are OR-ed, timestamps AND-ed on top, both ends
 included. A name may have a "*" at either end, also the one in a file path, a directory one at its
-end, a tag's value may be "*". Empty lists choose nothing. Ids count as not found if no finished
-file of the pipeline has them; other selectors returned zero results if nothing they match is
-within the timestamps.
+end ("/home/*" is /home and what is below it), a tag's value may be "*". Empty lists choose nothing.
+Ids count as not found if no finished file of the pipeline has them; other selectors returned zero
+results if nothing they match is within the timestamps.
 """
 
 from __future__ import annotations
@@ -62,6 +62,17 @@ class _Texts:
         return [v for v in self._values if v not in self._hit and v.lower() not in self._hit]
 
 
+class _Directories(_Texts):
+    """Match directories; "/home/*" is /home, too.
+
+    The official client 1.1.19 lets "/etc/*" pass, and nothing else below /etc: were it not /etc
+    itself, where files are by default, it would mean nothing.
+    """
+
+    def _fits(self, pattern: str, text: str) -> bool:
+        return _fits(pattern, f"{text}/")
+
+
 class _Paths(_Texts):
     """Match symbolic file paths; the "*" is of the name, the folder is as it stands."""
 
@@ -97,7 +108,7 @@ class _Tags:
 
 _BY_TEXT: dict[str, type[_Texts]] = {
     "file_names": _Texts,
-    "symbolic_directory_paths": _Texts,
+    "symbolic_directory_paths": _Directories,
     "symbolic_file_paths": _Paths,
 }
 

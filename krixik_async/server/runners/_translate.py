@@ -10,14 +10,12 @@ from collections.abc import Iterator, Sequence
 
 from krixik_async.server.runners._entries import Entry, read_entries, write_entries
 from krixik_async.server.runners._request import RunRequest
-from krixik_async.server.runners._shelf import Foreign, borrowed, load_transformer
+from krixik_async.server.runners._shelf import Foreign, borrowed, load_transformer, tokenized
 from krixik_async.server.runners._weights import weights_of
 
 __all__ = ["run"]
 
 _CLASSES = ("AutoModelForSeq2SeqLM", "AutoTokenizer")
-# What Marian models read and write at most, in tokens; a longer snippet is cut.
-_LONGEST = 512
 _AT_A_TIME = 8
 
 
@@ -38,15 +36,7 @@ def run(request: RunRequest) -> dict[str, object]:
 def _translated(model: Foreign, tokenizer: Foreign, texts: Sequence[str]) -> Iterator[str]:
     import torch
 
-    longest = min(tokenizer.model_max_length, _LONGEST)
-    for start in range(0, len(texts), _AT_A_TIME):
-        inputs = tokenizer(
-            list(texts[start : start + _AT_A_TIME]),
-            max_length=longest,
-            padding=True,
-            return_tensors="pt",
-            truncation=True,
-        )
+    for inputs in tokenized(tokenizer, texts, at_a_time=_AT_A_TIME):
         with torch.inference_mode():
             made = model.generate(
                 input_ids=inputs["input_ids"],

@@ -1,0 +1,27 @@
+"""`krixik-async` as it is, but for SIGUSR1: it writes what is alive in it into a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+from krixik_async.__main__ import main
+from tests.soak.living import blocks, living
+
+# Where to, of the process whose number it has in it.
+WHERE = "KRIXIK_ASYNC_LIVING"
+
+
+def _tell(_: int, __: object) -> None:
+    path = Path(os.environ[WHERE])
+    counts = living()
+    draft = path.with_suffix(".part")
+    draft.write_text(json.dumps({"counts": counts, "blocks": blocks()}), encoding="utf-8")
+    draft.replace(path)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGUSR1, _tell)
+    main()
