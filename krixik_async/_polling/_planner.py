@@ -124,6 +124,7 @@ class Planner:
         """Throw out all that is held, for nobody waits any more: it would keep those jobs."""
         self._pick(self._clock.now())
         self._agenda.prune()
+        self._times.clear()
 
     def _put(self, entry: Entry, due: float) -> None:
         entry.place = "agenda"
