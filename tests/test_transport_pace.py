@@ -293,3 +293,11 @@ async def test_the_urgent_are_served_first() -> None:
         permits.release()
     assert served == ["urgent", "first", "second"]
     assert permits.free == 1
+
+
+def test_slots_kept_for_uploads_that_never_come_are_forgotten() -> None:
+    """Of a client whose tickets are refused, one after the other."""
+    pace = Pace(10.0)
+    for n in range(1000):
+        pace.reserve(float(n), leads=True)
+    assert len(pace._kept) < 100

@@ -84,6 +84,8 @@ class Pace:
             slot = max(slot, self._next_slot)
             self._next_slot = slot + 1.0 / self._rate
             if leads:
+                while self._kept and self._kept[0] < now - _KEPT_S:
+                    self._kept.popleft()  # its ticket was refused: no upload came
                 self._kept.append(min(self._next_slot, slot + _FOLLOW_WITHIN_S))
                 self._next_slot += 1.0 / self._rate
         self._count(now)
