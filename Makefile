@@ -18,7 +18,7 @@ PY = "$(VENV)/bin/python"
 FILES ?=
 QUERY ?=
 ARGS ?=
-SOAK ?= cancellations matrix replies secrets server_bytes server_schema endurance kill_and_resume
+SOAK ?= cancellations matrix replies secrets server_bytes server_schema endurance long_life kill_and_resume
 DIST ?= dist
 export PYTHON
 

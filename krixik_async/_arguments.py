@@ -36,6 +36,9 @@ _INSTEAD: Mapping[tuple[str, str], str] = {
     ("process", "timeout"): (
         "without wait_for_process there is nothing to wait for; `await job.wait(timeout=...)` waits"
     ),
+    ("process", "stop"): (
+        "without wait_for_process there is nothing to wait for; `await job.wait(stop=...)` waits"
+    ),
     ("process", "k"): "k belongs to semantic_search",
     ("keyword_search", "k"): "k belongs to semantic_search",
     ("iter_files", "max_files"): "all files come; page_size says how many with one call",

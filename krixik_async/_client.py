@@ -31,7 +31,7 @@ from krixik_async._session import open_session
 from krixik_async._streaming import AsCompleted
 from krixik_async._tasks import TaskSet
 from krixik_async._validation import kind_of
-from krixik_async._waiting import OnUpdate, Poll, ReturnWhen
+from krixik_async._waiting import OnUpdate, Poll, ReturnWhen, StopWaiting
 from krixik_async._watching import Watch
 
 if TYPE_CHECKING:
@@ -245,6 +245,7 @@ class Krixik(Account, Closing):
         return_when: ReturnWhen = "all",
         on_update: OnUpdate | None = None,
         poll: Poll | None = None,
+        stop: StopWaiting | None = None,
         progress: bool | ProgressDisplay = False,
         raise_on_failure: bool = False,
     ) -> WaitResult:
@@ -256,6 +257,7 @@ class Krixik(Account, Closing):
             return_when=return_when,
             on_update=on_update,
             poll=poll,
+            stop=stop,
             progress=progress,
             raise_on_failure=raise_on_failure,
         )
@@ -267,6 +269,7 @@ class Krixik(Account, Closing):
         timeout: float | None = None,
         on_update: OnUpdate | None = None,
         poll: Poll | None = None,
+        stop: StopWaiting | None = None,
         max_waiting: int | None = None,
     ) -> AsCompleted:
         """Iterate over outcomes of jobs of any pipeline; see `Pipeline.as_completed`."""
@@ -277,6 +280,7 @@ class Krixik(Account, Closing):
             timeout=timeout,
             on_update=on_update,
             poll=poll,
+            stop=stop,
             max_waiting=max_waiting,
         )
 
@@ -286,9 +290,12 @@ class Krixik(Account, Closing):
         *,
         timeout: float | None = None,
         poll: Poll | None = None,
+        stop: StopWaiting | None = None,
     ) -> Watch:
         """Iterate over what happens to jobs of any pipeline; see `Pipeline.watch`."""
-        return watch(self._opened, map(self._ref, as_list(jobs)), timeout=timeout, poll=poll)
+        return watch(
+            self._opened, map(self._ref, as_list(jobs)), timeout=timeout, poll=poll, stop=stop
+        )
 
     async def resume(
         self,
@@ -298,6 +305,7 @@ class Krixik(Account, Closing):
         return_when: ReturnWhen = "all",
         on_update: OnUpdate | None = None,
         poll: Poll | None = None,
+        stop: StopWaiting | None = None,
         progress: bool | ProgressDisplay = False,
         raise_on_failure: bool = False,
     ) -> WaitResult:
@@ -312,6 +320,7 @@ class Krixik(Account, Closing):
             return_when=return_when,
             on_update=on_update,
             poll=poll,
+            stop=stop,
             progress=progress,
             raise_on_failure=raise_on_failure,
         )

@@ -29,6 +29,8 @@ ENOUGH_JOBS = 5
 # keeps in mind, which is about 200 jobs, is new.
 STALE, MEMORY_JOBS = 0.1, 200
 UNKNOWN_SIZE = -1
+# So many pipelines are named in a repr.
+TOLD = 5
 VERSION = 1
 
 
@@ -54,6 +56,15 @@ class Durations:
 
     def __len__(self) -> int:
         return len(self._sketches)
+
+    def __repr__(self) -> str:
+        """Tell of how many jobs of which pipelines something is known."""
+        jobs: dict[str, int] = {}
+        for (pipeline, _), seen in self._seen.items():
+            jobs[pipeline] = max(jobs.get(pipeline, 0), seen)
+        told = [f"{name!r} (jobs: {seen})" for name, seen in [*jobs.items()][:TOLD]]
+        more = f" and {len(jobs) - TOLD} more" if len(jobs) > TOLD else ""
+        return f"<Durations of {', '.join(told) or 'no pipeline yet'}{more}>"
 
     def observe(
         self, pipeline: str, stage: int, size_bytes: int | None, low_s: float, high_s: float

@@ -18,6 +18,7 @@ from krixik_async._waiting import (
     OnUpdate,
     Poll,
     ReturnWhen,
+    StopWaiting,
     check_max_waiting,
     check_on_update,
     check_poll,
@@ -98,9 +99,14 @@ class Job:
             shape["status_code"] = self.status_code
         return shape
 
-    async def wait(self, *, timeout: float | None = None) -> JobOutcome:
-        """Wait for it, at most `timeout` seconds; see the class for what it returns and raises."""
-        result = await self.pipeline.wait_until_complete(self, timeout=timeout)
+    async def wait(
+        self, *, timeout: float | None = None, stop: StopWaiting | None = None
+    ) -> JobOutcome:
+        """Wait for it, at most `timeout` seconds; see the class for what it returns and raises.
+
+        `stop` as in `Pipeline.wait_until_complete`; what it stops is a WaitTimeout.
+        """
+        result = await self.pipeline.wait_until_complete(self, timeout=timeout, stop=stop)
         outcome = result[self.request_id]
         if outcome.state != "complete":
             raise fate(outcome)
@@ -147,6 +153,7 @@ async def wait_for(
     return_when: ReturnWhen,
     on_update: OnUpdate | None,
     poll: Poll | None,
+    stop: StopWaiting | None,
     progress: bool | ProgressDisplay,
     raise_on_failure: bool,
 ) -> WaitResult:
@@ -157,7 +164,7 @@ async def wait_for(
         timeout=check_timeout(timeout),
         return_when=check_return_when(return_when),
         on_update=check_on_update(on_update),
-        schedule=check_poll(poll),
+        schedule=check_poll(poll, stop),
         display=check_progress(progress),
     )
     if raise_on_failure:
@@ -173,6 +180,7 @@ def as_completed(
     timeout: float | None,
     on_update: OnUpdate | None,
     poll: Poll | None,
+    stop: StopWaiting | None,
     max_waiting: int | None,
 ) -> AsCompleted:
     """Check the arguments and make the stream; serves `Pipeline` and `Krixik` alike.
@@ -193,17 +201,22 @@ def as_completed(
         read,
         timeout=check_timeout(timeout),
         on_update=check_on_update(on_update),
-        schedule=check_poll(poll),
+        schedule=check_poll(poll, stop),
         max_waiting=most,
     )
 
 
 def watch(
-    session: Session, refs: Iterable[JobRef], *, timeout: float | None, poll: Poll | None
+    session: Session,
+    refs: Iterable[JobRef],
+    *,
+    timeout: float | None,
+    poll: Poll | None,
+    stop: StopWaiting | None,
 ) -> Watch:
     """Check the arguments and make the stream; serves `Pipeline` and `Krixik` alike."""
     return Watch(
-        session.waiter, list(refs), timeout=check_timeout(timeout), schedule=check_poll(poll)
+        session.waiter, list(refs), timeout=check_timeout(timeout), schedule=check_poll(poll, stop)
     )
 
 

@@ -20,7 +20,7 @@ from krixik_async._searching import SearchableFiles
 from krixik_async._selectors import Tags
 from krixik_async._sending import GivenFile, LocalFile, Modules
 from krixik_async._streaming import AsCompleted
-from krixik_async._waiting import OnUpdate, Poll, ReturnWhen
+from krixik_async._waiting import OnUpdate, Poll, ReturnWhen, StopWaiting
 from krixik_async._watching import Watch
 
 if TYPE_CHECKING:
@@ -265,6 +265,7 @@ class Pipeline(SearchableFiles):
         return_when: ReturnWhen = "all",
         on_update: OnUpdate | None = None,
         poll: Poll | None = None,
+        stop: StopWaiting | None = None,
         progress: bool | ProgressDisplay = False,
         raise_on_failure: bool = False,
     ) -> WaitResult:
@@ -275,6 +276,9 @@ class Pipeline(SearchableFiles):
         is "all", "first" or "first_failure". `on_update`, sync or async, is called with a
         `JobOutcome` at each change that is seen. `poll` is a `PollPolicy` or any tenacity `wait_*`
         object; the default learns how long jobs take, and from 50 jobs on looks for them by list.
+        `stop` is any tenacity `stop_*` object: asked after each look at a job that goes on, by the
+        looks and seconds of this wait; a job that it stops is pending, as at a time-out, and the
+        wait ends when all have ended or are stopped. With it nothing is looked for by list.
         `progress=True` draws a bar on a terminal (extra `cli`).
 
         Never raises for a time-out or a job's fate: read `.complete .failed .vanished .pending
@@ -288,6 +292,7 @@ class Pipeline(SearchableFiles):
             return_when=return_when,
             on_update=on_update,
             poll=poll,
+            stop=stop,
             progress=progress,
             raise_on_failure=raise_on_failure,
         )
@@ -299,6 +304,7 @@ class Pipeline(SearchableFiles):
         timeout: float | None = None,
         on_update: OnUpdate | None = None,
         poll: Poll | None = None,
+        stop: StopWaiting | None = None,
         max_waiting: int | None = None,
     ) -> AsCompleted:
         """Iterate over the jobs' outcomes as they come; arguments as `wait_until_complete`.
@@ -316,6 +322,7 @@ class Pipeline(SearchableFiles):
             timeout=timeout,
             on_update=on_update,
             poll=poll,
+            stop=stop,
             max_waiting=max_waiting,
         )
 
@@ -325,6 +332,7 @@ class Pipeline(SearchableFiles):
         *,
         timeout: float | None = None,
         poll: Poll | None = None,
+        stop: StopWaiting | None = None,
     ) -> Watch:
         """Iterate over what happens to the jobs; arguments as `wait_until_complete`.
 
@@ -333,7 +341,7 @@ class Pipeline(SearchableFiles):
         pass a `poll` of your own, or `bulk_look=False` to the client, to see them sooner. Leaving
         the iteration early only stops the waiting.
         """
-        return watch(self._session, self._refs(jobs), timeout=timeout, poll=poll)
+        return watch(self._session, self._refs(jobs), timeout=timeout, poll=poll, stop=stop)
 
     def _refs(self, jobs: AnyJob | Iterable[AnyJob]) -> Iterator[JobRef]:
         # One by one: a hundred thousand references are not held besides what holds them anyway.

@@ -33,6 +33,7 @@ from krixik_async._models import JobOutcome, JobRef, JobState, ProcessStatus
 from krixik_async._poll_policy import PollPolicy, PollState
 
 Interval: TypeAlias = Callable[[Any], float]
+Stop: TypeAlias = Callable[[Any], bool]
 
 # The first interval, and the a of the square-root law: 0.2 s at first, 2 s at an age of 10 s,
 # 15 s at 10 minutes, 38 s at an hour.
@@ -134,14 +135,18 @@ class Watched:
         """Tell whether the job has its verdict."""
         return self.state != "pending"
 
+    @property
+    def own_status(self) -> ProcessStatus | None:
+        """Give the last answer that could be read, with the ids of this job."""
+        status = self.last_status
+        if status is None or status.file_id == self.ref.file_id:
+            return status
+        # One that is shared by many jobs; see `shared_status`.
+        return attrs.evolve(status, file_id=self.ref.file_id or "", modules=dict(status.modules))
+
     def outcome(self) -> JobOutcome:
         """Give what is known, as a value."""
-        status = self.last_status
-        if status is not None and status.file_id != self.ref.file_id:
-            # One that is shared by many jobs; see `shared_status`.
-            status = attrs.evolve(
-                status, file_id=self.ref.file_id or "", modules=dict(status.modules)
-            )
+        status = self.own_status
         failure = None if status is None else status.failure_status
         return JobOutcome(
             request_id=self.ref.request_id,
@@ -328,6 +333,40 @@ def delay_by(interval: Interval, state: PollState, watched: Watched) -> float:
     """Ask one waiter's schedule; raises what a caller's schedule raises."""
     if not isinstance(interval, PollPolicy):
         # Tenacity's strategies may read the outcome; ours never do, and a Future is 1 kB.
-        state.outcome = Future(state.attempt_number)
-        state.outcome.set_result(watched.last_status)
+        state.outcome = _outcome(state, watched)
     return max(0.0, float(interval(state)))
+
+
+@attrs.frozen
+class Begun:
+    """Hold when a wait began to wait for a job, in monotonic seconds, and its looks by then."""
+
+    at: float
+    looks: int
+
+
+def is_stopped(
+    stop: Stop, state: PollState, watched: Watched, begun: Begun, upcoming_sleep: float
+) -> bool:
+    """Ask one waiter's stop strategy after a look; raises what it raises.
+
+    It is shown the wait, not the job: the seconds and the looks since the wait began.
+    """
+    started_at, looks = state.start_time, state.attempt_number
+    state.start_time, state.attempt_number = begun.at, max(1, watched.looks - begun.looks)
+    state.upcoming_sleep = upcoming_sleep
+    state.outcome = _outcome(state, watched)
+    try:
+        return bool(stop(state))
+    finally:
+        state.start_time, state.attempt_number = started_at, looks
+
+
+def _outcome(state: PollState, watched: Watched) -> Future:
+    """Give what the last look gave or raised, as tenacity has it."""
+    outcome = Future(state.attempt_number)
+    if watched.error is None:
+        outcome.set_result(watched.own_status)
+    else:
+        outcome.set_exception(watched.error)
+    return outcome

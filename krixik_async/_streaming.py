@@ -198,8 +198,10 @@ class AsCompleted(Closing):
         except AuthenticationError as error:
             error.partial = WaitResult(entry.outcome() for entry in subscription.entries)
             raise
+        self._ready.extend(subscription.stopped)
+        subscription.stopped.clear()
         if subscription.timed_out and not self._untold:
-            self._ready.extend(e.outcome() for e in subscription.entries if not e.ended)
+            self._ready.extend(entry.outcome() for entry in subscription.unfinished)
             await self.aclose()
 
     def _open(self) -> tuple[Subscription, _Intake]:

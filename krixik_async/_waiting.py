@@ -17,7 +17,7 @@ from tenacity import RetryCallState
 from krixik_async._clock import Clock
 from krixik_async._errors import AuthenticationError, InvalidArgument, InvalidArgumentType
 from krixik_async._models import JobOutcome, JobRef, WaitStatistics
-from krixik_async._policy import Interval, ends_at, merged
+from krixik_async._policy import Interval, Stop, ends_at, merged
 from krixik_async._poll_policy import PollPolicy
 from krixik_async._polling import Key, Scheduler, Subscription, key_of
 from krixik_async._results import WaitResult
@@ -28,6 +28,8 @@ ReturnWhen: TypeAlias = Literal["all", "first", "first_failure"]
 OnUpdate: TypeAlias = Callable[[JobOutcome], object] | Callable[[JobOutcome], Awaitable[object]]
 # As every tenacity `wait_*` object is.
 Poll: TypeAlias = Callable[[RetryCallState], float]
+# As every tenacity `stop_*` object is.
+StopWaiting: TypeAlias = Callable[[RetryCallState], bool]
 
 # How often a display is brought up to date while nothing happens.
 SHOW_EVERY_S = 0.5
@@ -58,25 +60,33 @@ def check_timeout(timeout: object) -> float | None:
 
 @attrs.frozen
 class Schedule:
-    """Hold when a wait looks at its jobs, and whether bulk looks may look in its place."""
+    """Hold when a wait looks at its jobs, and until when, and whether by bulk looks too."""
 
     interval: Interval
     bulk_look: bool
+    stop: Stop | None = None
 
 
-def check_poll(poll: object) -> Schedule:
+def check_poll(poll: object, stop: object = None) -> Schedule:
     """Give the schedule: a `PollPolicy` or any tenacity `wait_*` object; None means adaptive.
 
-    Whoever gives a schedule of his own gets that one, and no bulk looks in its place.
+    Whoever gives a schedule of his own gets that one, and no bulk looks in its place. Nor are there
+    any with a tenacity `stop_*` object, for it is asked after each look at a job.
     """
+    if stop is not None and (isinstance(stop, type) or not callable(stop)):
+        raise InvalidArgumentType(
+            f"stop is {stop!r} but must be a tenacity stop strategy, such as "
+            "tenacity.stop_after_attempt(10), or None"
+        )
     if poll is None:
-        return Schedule(PollPolicy.adaptive(), bulk_look=True)
+        return Schedule(PollPolicy.adaptive(), bulk_look=stop is None, stop=stop)
     if isinstance(poll, type) or not callable(poll):
         raise InvalidArgumentType(
             f"poll is {poll!r} but must be a PollPolicy, such as PollPolicy.fixed(3), or a "
             "tenacity wait strategy, such as tenacity.wait_fixed(3)"
         )
-    return Schedule(poll, bulk_look=isinstance(poll, type(PollPolicy.adaptive())))
+    adaptive = isinstance(poll, type(PollPolicy.adaptive()))
+    return Schedule(poll, bulk_look=adaptive and stop is None, stop=stop)
 
 
 def check_max_waiting(max_waiting: object) -> int | None:
@@ -136,7 +146,7 @@ class Waiter:
     def subscribe(self, schedule: Schedule, **wants: bool) -> Subscription:
         """Make a waiter's end, without jobs yet."""
         return self.scheduler.subscribe(
-            (), schedule.interval, bulk_look=schedule.bulk_look, **wants
+            (), schedule.interval, bulk_look=schedule.bulk_look, stop=schedule.stop, **wants
         )
 
     def deadline(self, refs: Iterable[JobRef], timeout: float | None) -> float:
@@ -195,31 +205,40 @@ class _Wait:
         self._display = display
         # The list as it is now: the subscription may make itself a shorter one later on.
         self._entries = subscription.entries
-        self._ended: dict[Key, JobOutcome] = {}
+        # Of those that have ended, or are not waited for any longer.
+        self._known: dict[Key, JobOutcome] = {}
+        self._stopped = False
 
     async def run(self, timeout: float | None) -> WaitResult:
         until = self._waiter.deadline((entry.ref for entry in self._entries), timeout)
         if self._display is not None:
             self._display.start(len(self._entries))
         timed_out = False
-        while len(self._ended) < len(self._entries) and not timed_out:
-            fresh = await self._subscription.take(until=self._next_stop(until))
+        while len(self._known) < len(self._entries) and not timed_out:
+            fresh = await self._subscription.take(until=self._next_waking(until))
             timed_out = not fresh and self._waiter.clock.now() >= until - _TICK_S
             for outcome in fresh:
                 if outcome.ended:
-                    self._ended[key_of(outcome.job)] = outcome
+                    self._known[key_of(outcome.job)] = outcome
                 await tell(self._on_update, outcome)
             self._show(fresh)
-            if any(_stops(outcome, self._return_when) for outcome in fresh):
-                break
-        return self.result(timed_out=timed_out)
+            if any(_decides(outcome, self._return_when) for outcome in fresh):
+                return self.result(timed_out=False)
+            self._take_stopped()
+        return self.result(timed_out=timed_out or self._stopped)
 
     def result(self, *, timed_out: bool) -> WaitResult:
-        ended = self._ended
-        outcomes = (ended.get(key_of(entry.ref)) or entry.outcome() for entry in self._entries)
+        known = self._known
+        outcomes = (known.get(key_of(entry.ref)) or entry.outcome() for entry in self._entries)
         return WaitResult(outcomes, timed_out=timed_out, statistics=self._subscription.statistics)
 
-    def _next_stop(self, until: float) -> float:
+    def _take_stopped(self) -> None:
+        while self._subscription.stopped:
+            outcome = self._subscription.stopped.popleft()
+            self._known[key_of(outcome.job)] = outcome
+            self._stopped = True
+
+    def _next_waking(self, until: float) -> float:
         if self._display is None:
             return until
         return min(until, self._waiter.clock.now() + SHOW_EVERY_S)
@@ -243,7 +262,7 @@ def unseen_yet(ref: JobRef) -> JobOutcome:
     return JobOutcome(request_id=ref.request_id, state="pending", job=ref, file_id=ref.file_id)
 
 
-def _stops(outcome: JobOutcome, return_when: ReturnWhen) -> bool:
+def _decides(outcome: JobOutcome, return_when: ReturnWhen) -> bool:
     if return_when == "first":
         return outcome.ended
     return return_when == "first_failure" and outcome.ended and outcome.state != "complete"

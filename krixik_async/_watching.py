@@ -53,7 +53,7 @@ class PaceChanged:
 
 @attrs.frozen
 class WatchTimedOut:
-    """Tell that the time is over: the last event. `pending` are the jobs that go on."""
+    """Tell that jobs are not waited for any longer: the last event. `pending` go on."""
 
     pending: tuple[JobOutcome, ...]
 
@@ -84,6 +84,7 @@ class Watch(Closing):
         self._schedule = schedule
         self._events: deque[WatchEvent] = deque()
         self._done: dict[Key, set[str]] = {}
+        self._stopped: list[JobOutcome] = []
         self._left = 0
         self._until = 0.0
         self._subscription: Subscription | None = None
@@ -117,7 +118,7 @@ class Watch(Closing):
 
     async def _gather(self, subscription: Subscription) -> None:
         if not self._left:
-            await self.aclose()
+            await self._end(subscription)
             return
         try:
             fresh = await subscription.take(until=self._until)
@@ -128,10 +129,17 @@ class Watch(Closing):
             self._events.append(_as_event(subscription.notices.popleft()))
         for outcome in fresh:
             self._events.extend(self._told(outcome))
+        self._left -= len(subscription.stopped)
+        self._stopped.extend(subscription.stopped)
+        subscription.stopped.clear()
         if subscription.timed_out and not fresh:
-            pending = tuple(e.outcome() for e in subscription.entries if not e.ended)
+            await self._end(subscription)
+
+    async def _end(self, subscription: Subscription) -> None:
+        pending = (*self._stopped, *(entry.outcome() for entry in subscription.unfinished))
+        if pending:
             self._events.append(WatchTimedOut(pending))
-            await self.aclose()
+        await self.aclose()
 
     def _told(self, outcome: JobOutcome) -> Iterator[WatchEvent]:
         key = key_of(outcome.job)

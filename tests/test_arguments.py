@@ -206,5 +206,5 @@ def test_names_must_be_known() -> None:
 async def test_a_job_checks_names_too() -> None:
     job: Any = Job.__new__(Job)
     assert await outcome_of(job.wait, timeout_s=1) == (
-        "wait() takes no argument 'timeout_s'. Did you mean 'timeout'? It takes: timeout"
+        "wait() takes no argument 'timeout_s'. Did you mean 'timeout'? It takes: timeout, stop"
     )

@@ -89,6 +89,24 @@ def inputs(outcomes: list[BulkOutcome]) -> list[str]:
     return [Path(str(outcome.input.local_file_path)).name for outcome in outcomes]
 
 
+async def test_a_stream_tells_of_itself_and_no_secret(
+    w: World, shelf: Path, tmp_path: Path
+) -> None:
+    journal = tmp_path / "run.db"
+    stream = w.books().process_many(shelf, journal=journal)
+    told = f"<BulkStream of 'books', journal {str(journal)!r}: "
+    assert repr(stream) == told + "not begun, outcomes: 0>"
+    await anext(stream)
+    assert repr(stream) == told + "under way, outcomes: 1>"
+    assert len([outcome async for outcome in stream]) == 2
+    assert repr(stream) == told + "ended, outcomes: 3>"
+    await stream.aclose()
+    assert repr(stream) == told + "closed, outcomes: 3>"
+    unused = w.books().process_many(shelf)
+    await unused.aclose()
+    assert repr(unused) == "<BulkStream of 'books': closed, outcomes: 0>"
+
+
 # --- what comes out ------------------------------------------------------------------------------
 
 

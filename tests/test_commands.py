@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from krixik_async._commands._files import _hit_line, _warning_line
 from krixik_async._commands._jobs import follow
 from krixik_async._commands._printing import Printer, columns
 from krixik_async._commands._process import Wanted
-from krixik_async.testing import Delay, FaultPlan, ServerProcess
+from krixik_async.testing import Answer, Delay, FaultPlan, ServerProcess
 
 PIPELINE = "books=keyword-db"
 UNKNOWN = "11111111-1111-4111-8111-111111111111"
@@ -508,6 +509,28 @@ def test_an_interrupt_tells_how_to_go_on_waiting_for_what_was_sent(
     assert out == f"{first}  ongoing  module_1 waiting\n{second}  ongoing  module_1 waiting\n"
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_so_does_an_error_that_ends_all(folder: Path, tmp_path: Path, as_json: bool) -> None:
+    rejected = FaultPlan(Answer("process_status", status=401))
+    with ServerProcess(tmp_path / "data", faults=rejected) as server:
+        options = ["-p", PIPELINE, "--api-url", server.url, str(folder / "a.txt")]
+        done = CliRunner(env={"KRIXIK_API_KEY": server.api_key}).invoke(
+            cli, ["process", *["--json"] * as_json, *options]
+        )
+    *told, error = done.stderr.splitlines()
+    assert (done.exit_code, done.stdout, error[:7]) == (3, "", "Error: ")
+    command = json.loads(told[-1])["command"] if as_json else told[-1]
+    *before, request_id = shlex.split(command)
+    assert before == ["krixik-async", "wait", *options[:-1]]
+    assert uuid.UUID(request_id)
+    assert told[:-1] == ([] if as_json else ["To go on waiting for what was sent:"])
+
+
+def test_another_command_is_led_to_the_same_place() -> None:
+    local = Connection(None, Path("krixik data"), Printer(as_json=False))
+    assert local.options() == ["--local", "krixik data"]
+
+
 @pytest.mark.parametrize("pattern", ["", "*"])
 def test_a_journal_in_the_folder_is_none_of_its_files(
     folder: Path, tmp_path: Path, pattern: str
@@ -776,8 +799,9 @@ def test_what_cannot_be_kept_is_an_error(tmp_path: Path) -> None:
 def test_a_pipeline_of_vectors_is_searched_by_meaning(filled: Shelf) -> None:
     """The last module says how; this one has no files, so the answer is empty."""
     chain = "meaning=parser,text-embedder,vector-db"
-    (said,) = filled.json("search", "-p", chain, "-k", "2", "harbour")
-    assert (said["items"], said["status_code"]) == ([], 200)
+    for hits_a_file in ([], ["-k", "2"]):
+        (said,) = filled.json("search", "-p", chain, *hits_a_file, "harbour")
+        assert (said["items"], said["status_code"]) == ([], 200)
 
 
 def test_deleting_what_is_there_leaves_with_0(folder: Path, tmp_path: Path) -> None:

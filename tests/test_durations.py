@@ -199,3 +199,16 @@ def test_no_more_is_read_than_is_kept() -> None:
 def test_what_is_no_interval_is_refused(low: float, high: float) -> None:
     with pytest.raises(InvalidArgument, match="no interval of durations"):
         Durations().observe("p", 0, None, low, high)
+
+
+def test_its_repr_tells_of_how_many_jobs_of_which_pipelines() -> None:
+    durations = Durations()
+    assert repr(durations) == "<Durations of no pipeline yet>"
+    for name in "abc":
+        durations.observe(name, 0, None, 1.0, 2.0)
+    durations.observe_failure("b", 0, 100, 1.0, 2.0)
+    durations.observe("b", 1, 100, 1.0, 2.0)
+    assert repr(durations) == "<Durations of 'a' (jobs: 1), 'b' (jobs: 2), 'c' (jobs: 1)>"
+    for name in "defg":
+        durations.observe(name, 0, None, 1.0, 2.0)
+    assert repr(durations).endswith("'e' (jobs: 1) and 2 more>")

@@ -107,6 +107,15 @@ SCHEDULES = st.sampled_from(
 )
 
 
+STOPS = st.sampled_from(
+    [
+        None,
+        tenacity.stop_after_attempt(1),
+        tenacity.stop_after_attempt(4),
+        tenacity.stop_after_delay(5),
+        tenacity.stop_before_delay(5),
+    ]
+)
 CROWDS = st.builds(
     Wait,
     st.integers(0, 60).map(lambda first: tuple(range(first, first + 70))),
@@ -171,12 +180,16 @@ def hold(
     ended: float,
     result: WaitResult,
     noticed_within_s: dict[str, float],
+    *,
+    stopping: bool = False,
 ) -> None:
     """Hold one result against the stories."""
     assert list(result) == [f"r{n}" for n in dict.fromkeys(wait.jobs)]
     assert ended <= wait.starts + wait.timeout + 1e-6
     out_of_time = ended >= wait.starts + wait.timeout - 1e-6 and bool(result.pending)
-    if wait.return_when == "all" or not any(outcome.ended for outcome in result.values()):
+    if stopping:
+        assert not result.timed_out or result.pending
+    elif wait.return_when == "all" or not any(outcome.ended for outcome in result.values()):
         assert result.timed_out == out_of_time
     else:  # what it waited for may have come at the very end
         assert out_of_time or not result.timed_out
@@ -196,7 +209,8 @@ def hold(
         if outcome.state in ("complete", "failed"):
             assert ended >= story.at
         quiet_since = max(story.at, wait.starts, story.trouble[0] + story.trouble[1])
-        if ended >= quiet_since + noticed_within_s.get(story.end, float("inf")):
+        noticed_within = float("inf") if stopping else noticed_within_s.get(story.end, float("inf"))
+        if ended >= quiet_since + noticed_within:
             assert outcome.ended
     if wait.return_when == "all" and not result.timed_out:
         assert not result.pending
@@ -208,23 +222,28 @@ def hold(
     stories=st.tuples(*[STORIES] * 6),
     waits=st.lists(WAITS, min_size=1, max_size=4),
     schedule=SCHEDULES,
+    stop=STOPS,
 )
 def test_every_wait_gives_each_job_one_true_outcome_in_time(
-    backend: str, stories: tuple[Story, ...], waits: list[Wait], schedule: Any
+    backend: str, stories: tuple[Story, ...], waits: list[Wait], schedule: Any, stop: Any
 ) -> None:
-    """Never past its time, never more looks than allowed, nothing left behind."""
+    """Never past its time, never more looks than allowed, nothing left behind.
+
+    Every other wait has a stop, if there is one; the others are not touched by it.
+    """
 
     async def run() -> None:
         house = Told(max_looks=MAX_LOOKS, takes_s=0.05)
         house.stories = stories
         results: list[Any] = []
         async with anyio.create_task_group() as group:
-            for wait in waits:
-                group.start_soon(
-                    one_wait, house, wait, Schedule(schedule, bulk_look=False), results
-                )
+            for wait, stops in zip(waits, (stop, None, stop, None), strict=False):
+                how = Schedule(schedule, bulk_look=False, stop=stops)
+                group.start_soon(one_wait, house, wait, how, results)
         for wait, ended, result in results:
-            hold(stories, wait, ended, result, NOTICED_WITHIN_S)
+            number = next(n for n, given in enumerate(waits) if given is wait)
+            stopping = stop is not None and number % 2 == 0
+            hold(stories, wait, ended, result, NOTICED_WITHIN_S, stopping=stopping)
         assert house.busiest <= MAX_LOOKS
         await house.clock.sleep(1)
         assert (len(house.scheduler), len(house.tasks), house.busy) == (0, 0, 0)

@@ -95,6 +95,28 @@ async def test_a_job_waited_for_by_its_bare_request_id_takes_four_hundred_bytes(
     subscription.detach()
 
 
+async def test_what_falls_on_one_point_of_the_grid_shares_its_float() -> None:
+    """The grid is a quarter of a second, or up to a 128th of a long delay; few points are kept."""
+    planner = House().scheduler._planner
+    assert planner._on_grid(7.1, 20.0) == 7.25
+    assert planner._on_grid(7.1, 20.0) is planner._on_grid(7.2, 30.0)
+    assert planner._on_grid(1000.1, 600.0) == 1004.0
+    for n in range(5000):
+        planner._on_grid(float(n), 1.0)
+    assert len(planner._times) <= 1025
+
+
+async def test_lists_go_before_what_is_to_be_confirmed_while_that_is_little() -> None:
+    """So that there is always something to confirm: at a low rate, an end is seen sooner."""
+    house = House({f"r{n}": 10.0 + n / 50 for n in range(1000)}, takes_s=0.5, per_s=40.0)
+    subscription = house.subscribe(
+        *jobs(1000), interval=ADAPTIVE, wants_changes=False, bulk_look=True
+    )
+    await house.ended(subscription, 1000)
+    # At 40 a second a thousand confirmations take 25 s, whatever finds them.
+    assert house.now < 38.3
+
+
 async def test_a_crowd_that_ends_in_order_teaches_its_durations_and_not_its_slowest() -> None:
     house = House(lognormal(3000), takes_s=0.01)
     await house.ended(house.subscribe(*jobs(3000), interval=ADAPTIVE, bulk_look=True), 3000)
@@ -455,6 +477,7 @@ def test_the_purse_pays_for_few_looks_and_for_more_where_they_find_something() -
     for _ in range(50):
         sweep.earn()
     assert [sweep.pay(0.0) for _ in range(2)] == [True, False]
+    sweep.found()
     sweep.found()
     assert [sweep.pay(0.0) for _ in range(4)] == [True] * 3 + [False]
     assert (sweep.pay(9.9), sweep.pay(10.1)) == (False, True)

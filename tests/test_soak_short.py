@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from krixik_async.testing import Fault, ServerProcess, VirtualTimeLoop
-from tests.soak import cancellations, endurance, matrix, replies, secrets
+from tests.soak import cancellations, endurance, long_life, matrix, replies, secrets
 from tests.soak.operations import OPERATIONS, one_of_each
 from tests.soak.running import Run, slope_kib_per_minute
 
@@ -114,6 +114,15 @@ def test_under_mixed_faults_for_a_virtual_minute(
     assert seen.outcomes["result"] > 5
     endurance.judge(short, "virtual hour", seen)
     assert short.found == []
+
+
+def test_a_thousand_calls_leave_nothing(short: Run) -> None:
+    """By the count of objects: blocks are for more calls to tell."""
+    short.runs = 900
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        calls, _ = runner.run(long_life.live(short))
+    assert short.found == []
+    assert calls == 600
 
 
 def test_what_grows_is_found(short: Run) -> None:

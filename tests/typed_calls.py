@@ -160,6 +160,11 @@ async def waiting(krixik: Krixik, pipeline: Pipeline, job: Job) -> None:
     assert_type(result["id"], JobOutcome)
     assert_type(result.complete, tuple[JobOutcome, ...])
     await pipeline.wait_until_complete(job.request_id, poll=wait_sqrt(0.1, jitter=0))
+    stop = tenacity.stop_after_attempt(10) | tenacity.stop_after_delay(60)
+    await pipeline.wait_until_complete(job, stop=stop)
+    await krixik.wait_until_complete(job, stop=3)  # type: ignore[arg-type]
+    assert_type(pipeline.as_completed([job], stop=stop), AsCompleted)
+    await job.wait(stop=tenacity.stop_never)
     await pipeline.wait_until_complete(result, on_update=print)
     await krixik.wait_until_complete([job, job.ref], raise_on_failure=True)
     await krixik.wait_until_complete(job)

@@ -37,7 +37,18 @@ class BulkStream(Closing):
         self._plan = plan
         self._on_error = on_error
         self._run: Run | None = None
+        self._came = 0
+        self._ended = False
         self._closed = False
+
+    def __repr__(self) -> str:
+        """Tell of which pipeline and journal, how many outcomes came, and whether more may."""
+        state = "closed" if self._closed else "ended" if self._ended else "under way"
+        if self._run is None and not self._closed:
+            state = "not begun"
+        journal = "" if self._plan.journal is None else f", journal {str(self._plan.journal)!r}"
+        pipeline = self._plan.work.pipeline
+        return f"<BulkStream of {pipeline!r}{journal}: {state}, outcomes: {self._came}>"
 
     def __aiter__(self) -> Self:
         return self
@@ -49,7 +60,9 @@ class BulkStream(Closing):
             self._run = Run(self._plan)
         outcome = await self._run.next()
         if outcome is None:
+            self._ended = True
             raise StopAsyncIteration
+        self._came += 1
         if self._on_error == "raise" and not outcome.ok:
             await self.aclose()
             outcome.raise_for_failure()

@@ -71,6 +71,10 @@ class Entry(Watched):
             self.waiters = None
         return self.waiters is not None
 
+    def has_waiter(self, waiter: Subscription) -> bool:
+        """Tell whether this one waits for it now."""
+        return waiter in self.waiters if isinstance(self.waiters, dict) else self.waiters is waiter
+
     def each_waiter(self) -> tuple[Subscription, ...]:
         """Give all who wait for it now."""
         if self.waiters is None:

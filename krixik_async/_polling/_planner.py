@@ -21,6 +21,8 @@ from krixik_async._polling._seam import Asker
 
 # While so many that turned up are not confirmed, finding more would help nobody.
 _TO_CONFIRM = 256
+# With fewer than these, lists of a round go first: while their answers come, there is work enough.
+_TO_LIST = 64
 # A job that the purse does not pay for waits for some of its age, and a few seconds at least.
 _PUT_OFF_S, _PUT_OFF_SHARE = 5.0, 0.5
 # What there is time for falls on a grid, of a quarter of a second or a hundredth of the delay: one
@@ -77,7 +79,8 @@ class Planner:
     def plan(self, entry: Entry) -> bool:
         """Plan the next look after one that was taken in; tells whether anybody still waits.
 
-        A waiter whose own schedule raises is out of it with that error.
+        A waiter whose own schedule or stop raises is out of it with that error; one that stops is
+        out of it too.
         """
         now = self._clock.now()
         if entry.crowd.is_sweeping(entry):
@@ -89,7 +92,13 @@ class Planner:
         fill(self._state, entry, now=now, wall=wall, waiting=self.waiting, rate_per_s=rate)
         for waiter in entry.each_waiter():
             try:
-                delays.append(delay_by(waiter.interval, self._state, entry))
+                delay = delay_by(waiter.interval, self._state, entry)
+                if waiter.stop is not None and waiter.is_stopped(
+                    entry, self._state, next_look(entry, delay, now=now, wall=wall) - now
+                ):
+                    entry.drop_waiter(waiter)
+                else:
+                    delays.append(delay)
             except Exception as error:  # noqa: BLE001 - a schedule of that caller's own: his to see
                 entry.drop_waiter(waiter)
                 waiter.fail(error)
@@ -185,7 +194,10 @@ class Planner:
         return min(1, self._held()) if self.breaker.is_open else self._held()
 
     def pick(self) -> Entry | Chunk | None:
-        """Take out what is to be asked next: confirmations, bulk looks, then by worth."""
+        """Take out what is to be asked next: confirmations, bulk looks, then by worth.
+
+        Bulk looks come first while little is to be confirmed.
+        """
         now = self._clock.now()
         if not self.breaker.admits(now):
             return None
@@ -209,7 +221,8 @@ class Planner:
 
     def _pick(self, now: float) -> Entry | Chunk | None:
         entry: Entry | None = None
-        while self._confirm and entry is None:
+        listing = self._rounds.chunks and len(self._confirm) < _TO_LIST
+        while self._confirm and entry is None and not listing:
             entry = self._confirm.popleft()
             entry = entry if entry.place == "ready" else None
         while entry is None and self._rounds.chunks:

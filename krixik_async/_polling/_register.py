@@ -43,8 +43,7 @@ class Register:
             entry = self._entry(ref, now, wall)
             if not entry.add_waiter(waiter):
                 continue
-            waiter.entries.append(entry)
-            waiter.tally.jobs += 1
+            waiter.begin(entry, now)
             entry.crowd.reckon(entry)
             crowds[ref.pipeline] = entry.crowd
             if entry.last_status is not None:

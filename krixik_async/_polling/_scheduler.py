@@ -16,7 +16,7 @@ from krixik_async._errors import (
     RequestNotFound,
 )
 from krixik_async._models import JobRef, ProcessStatus
-from krixik_async._policy import Interval
+from krixik_async._policy import Interval, Stop
 from krixik_async._polling._answers import Answers
 from krixik_async._polling._entries import Entry
 from krixik_async._polling._planner import Planner
@@ -81,6 +81,7 @@ class Scheduler:
         wants_changes: bool = True,
         wants_notices: bool = False,
         bulk_look: bool = False,
+        stop: Stop | None = None,
     ) -> Subscription:
         """Wait for these jobs; the first look of each is due at once, or found by a bulk look."""
         subscription = Subscription(
@@ -90,6 +91,7 @@ class Scheduler:
             wants_changes=wants_changes,
             wants_notices=wants_notices,
             bulk_look=bulk_look,
+            stop=stop,
         )
         subscription.add(refs)
         return subscription

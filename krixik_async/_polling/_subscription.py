@@ -10,7 +10,8 @@ import anyio
 import attrs
 
 from krixik_async._models import JobOutcome, JobRef, WaitStatistics
-from krixik_async._policy import Interval
+from krixik_async._policy import Begun, Interval, Stop, is_stopped
+from krixik_async._poll_policy import PollState
 from krixik_async._polling._entries import Entry, Key, key_of
 from krixik_async._polling._tally import Tally
 
@@ -36,7 +37,8 @@ class Subscription:
     """Gather the latest outcome of each of a waiter's jobs until taken.
 
     With `wants_changes` every change is told, else only how jobs end. `bulk_look` allows bulk looks
-    to look for its jobs in place of `interval`.
+    to look for its jobs in place of `interval`. `stop` is asked after each look at a job that did
+    not end it; whether it is waited for any longer. `stopped` are those that are not, as they were.
     """
 
     def __init__(
@@ -48,8 +50,11 @@ class Subscription:
         wants_changes: bool,
         wants_notices: bool,
         bulk_look: bool,
+        stop: Stop | None = None,
     ) -> None:
         self.interval = interval
+        self.stop = stop
+        self.stopped: deque[JobOutcome] = deque()
         self.since = now
         self.wants_changes = wants_changes
         self.wants_notices = wants_notices
@@ -59,6 +64,8 @@ class Subscription:
         self.notices: deque[Notice] = deque(maxlen=NOTICES_KEPT)
         self._scheduler = scheduler
         self._fresh: dict[Key, JobOutcome] = {}
+        # For `stop` alone.
+        self._begun: dict[Entry, Begun] = {}
         self._ended = 0
         self._event = anyio.Event()
         self._error: Exception | None = None
@@ -81,6 +88,31 @@ class Subscription:
         """Wait for these jobs too, unless detached. Takes time linear in them."""
         if not self._detached:
             self._scheduler.add(self, refs)
+
+    @property
+    def unfinished(self) -> list[Entry]:
+        """Give the jobs that are waited for still: neither ended nor stopped."""
+        return [entry for entry in self.entries if not entry.ended and entry.has_waiter(self)]
+
+    def begin(self, entry: Entry, now: float) -> None:
+        """Begin to wait for a job."""
+        self.entries.append(entry)
+        self.tally.jobs += 1
+        if self.stop is not None:
+            self._begun[entry] = Begun(now, entry.looks)
+
+    def is_stopped(self, entry: Entry, state: PollState, upcoming_sleep: float) -> bool:
+        """Tell whether a job that a look found unfinished is not waited for any longer.
+
+        Raises what the caller's strategy raises.
+        """
+        assert self.stop is not None
+        if not is_stopped(self.stop, state, entry, self._begun[entry], upcoming_sleep):
+            return False
+        self._forget_ended()
+        self.stopped.append(entry.outcome())
+        self._event.set()
+        return True
 
     def push(self, outcome: JobOutcome) -> None:
         """Take an outcome in; an older one of the same job that was not taken yet is replaced."""
@@ -130,5 +162,6 @@ class Subscription:
     def _forget_ended(self) -> None:
         self._ended += 1
         if self._ended > max(_MANY, len(self.entries) // 2):
-            self.entries = [entry for entry in self.entries if not entry.ended]
+            self.entries = self.unfinished
+            self._begun = {e: self._begun[e] for e in self.entries if e in self._begun}
             self._ended = 0
