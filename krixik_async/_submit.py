@@ -52,6 +52,7 @@ NAME_HELD_S = 90.0
 CLOCKS_DIFFER_S = 300.0
 TRIES = 4
 LOOK_EVERY_S = 2.0
+TOO_MANY, FORBIDDEN = 429, 403
 ASK_AGAIN_S = 5.0
 
 
@@ -285,16 +286,29 @@ def _upload(
         except UploadRejected as refusal:
             if _may_be_stored(refusal.status_code or 0):
                 return (yield from _settle(attempt, ticket, asked_at))
-            # 403: the ticket has expired or was altered. Anything else a new one won't change.
-            if refusal.status_code != 403 or attempt.refused:
+            if not _another_may_do(attempt, refusal.status_code):
                 raise
-            attempt.refused = True
             return (yield from _start_over(attempt))
         except AnswerLost:
             return (yield from _settle(attempt, ticket, asked_at))
         else:
             return True
         yield Pause(min(2.0**tries, LOOK_EVERY_S * 2))
+
+
+def _another_may_do(attempt: _Attempt, status_code: int | None) -> bool:
+    """Tell whether a form that was refused may be taken with a new ticket.
+
+    After 429 it may: it was refused for now, not for what it is, and whether the same ticket may be
+    used again nobody has said. After 403 once: the ticket has expired or was altered. Anything else
+    a new one won't change.
+    """
+    if status_code == TOO_MANY:
+        return not attempt.spent
+    if status_code != FORBIDDEN or attempt.refused:
+        return False
+    attempt.refused = True
+    return True
 
 
 def _may_be_stored(status_code: int) -> bool:

@@ -673,6 +673,22 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(folder: Path, tmp_p
     assert json.loads(listed.stdout)["items"] == []
 
 
+def test_a_dry_run_refuses_what_comes_twice_and_says_what_it_does_not_look_into(
+    folder: Path, tmp_path: Path
+) -> None:
+    journal, file = tmp_path / "run.db", str(folder / "a.txt")
+    journal.write_bytes(b"")
+    options = ["--local", str(tmp_path / "data"), "-p", PIPELINE, "--dry-run"]
+    done = CliRunner().invoke(
+        cli, ["process", *options, "--journal", str(journal), "--keep-names", file, file]
+    )
+    assert (done.exit_code, done.stdout) == (2, f"{file}  {len(TEXT)} bytes -> /etc/a.txt\n")
+    said = done.stderr.splitlines()
+    assert said[0].startswith(f"{journal} is not looked into: what it knows to be sent is not sent")
+    assert "was given twice in one call" in said[1]
+    assert journal.read_bytes() == b""
+
+
 def test_how_many_files_there_are_is_known_for_names_alone(folder: Path) -> None:
     one = {
         "journal": None, "out": None, "keep_names": False, "max_in_flight": 1, "tag_texts": (),

@@ -232,6 +232,19 @@ def test_a_form_refused_with_403_again_is_raised_with_the_ids() -> None:
     assert service.kinds.count("SendForm") == 2
 
 
+def test_a_form_that_came_at_a_bad_time_gets_new_tickets() -> None:
+    service = Service([ticket(1), ticket(2), ticket(3)], uploads=[refused(429), refused(429), None])
+    assert service.run().ticket == ticket(3)
+    assert "LookUp" not in service.kinds
+
+
+def test_a_form_that_always_comes_at_a_bad_time_is_given_up() -> None:
+    service = Service([ticket(n) for n in range(1, 6)], uploads=[refused(429)] * 5)
+    with pytest.raises(UploadRejected):
+        service.run()
+    assert service.kinds.count("AskTicket") == service.kinds.count("SendForm") == 4
+
+
 @pytest.mark.parametrize("status", [302, 307, 400, 409, 413])
 def test_a_form_refused_for_what_it_is_is_raised_at_once(status: int) -> None:
     service = Service([ticket(1)], uploads=[refused(status)])

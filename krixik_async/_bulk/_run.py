@@ -10,7 +10,6 @@ is collected, and stops its run.
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -22,22 +21,18 @@ import attrs
 
 from krixik_async._bulk._flow import OneFile, Work
 from krixik_async._bulk._inputs import (
-    FileInput,
     Files,
     Taken,
-    called,
-    given_file,
     is_journal,
-    key_of,
     pull,
     take,
 )
+from krixik_async._bulk._once import Once
 from krixik_async._bulk._outcomes import BulkOutcome
-from krixik_async._errors import ClientClosed, InvalidArgument, KrixikError
+from krixik_async._errors import ClientClosed
 from krixik_async._journal import Journal, Owner, account_digest, open_journal
 from krixik_async._models import JobRef
 from krixik_async._tasks import OwnedTask, TaskSet
-from krixik_async._validation import DEFAULT_DIRECTORY
 
 # How many inputs that other workers are at are set aside before they are looked at again.
 SET_ASIDE_MOST = 1000
@@ -63,7 +58,7 @@ class Run:
         self._session = plan.work.session
         self._ready: deque[BulkOutcome] = deque()
         self._aside: deque[Taken] = deque()
-        self._seen: set[int] = set()
+        self._seen = Once(plan.work.defaults)
         self._active = 0
         self._begun: list[OneFile] = []
         self._journal: Journal | None = None
@@ -234,43 +229,6 @@ class Run:
         return journal is not None and is_journal(name, journal)
 
     def _once(self, taken: Taken) -> Taken:
-        """Refuse what comes twice, of one key or for one path on the service.
-
-        Eight bytes of a digest each are kept: some 70 bytes a file, all told.
-        """
-        if taken.error is not None:
-            return taken
-        for what, text in _names_of(taken.file, self._plan.work.defaults):
-            digest = hashlib.blake2b(f"{what} {text}".encode("utf-8", "surrogatepass"))
-            short = int.from_bytes(digest.digest()[:8])
-            if short in self._seen:
-                return attrs.evolve(taken, error=_twice(taken.file, what, text))
-            self._seen.add(short)
-        return taken
-
-
-def _names_of(file: FileInput, defaults: FileInput) -> list[tuple[str, str]]:
-    """Give what must not come twice: the key, and the path on the service if it was given."""
-    names: list[tuple[str, str]] = []
-    key = key_of(file)
-    if key is not None:
-        names.append(("key", str(key)))
-    given = given_file(file, defaults)
-    if given.symbolic_file_path is not None:
-        names.append(("path", str(given.symbolic_file_path).lower()))
-    elif given.file_name is not None:
-        directory = given.symbolic_directory_path or DEFAULT_DIRECTORY
-        names.append(("path", f"{str(directory).rstrip('/')}/{given.file_name}".lower()))
-    return names
-
-
-def _twice(file: FileInput, what: str, text: str) -> KrixikError:
-    if what == "key":
-        return InvalidArgument(
-            f"{called(file)} was given twice in one call: it is sent once. To send it twice, give "
-            "each a key of its own: FileInput(..., key=...)"
-        )
-    return InvalidArgument(
-        f"{called(file)} would get the path {text!r} on the service, which another input of this "
-        "call has: paths are unique in a pipeline; give it another file_name or folder"
-    )
+        """Refuse what comes twice."""
+        error = taken.error or self._seen.refusal(taken.file)
+        return taken if error is taken.error else attrs.evolve(taken, error=error)

@@ -14,7 +14,7 @@ import click
 from krixik_async._commands._connecting import Chosen, Connection, connected, pipeline_option
 from krixik_async._commands._failing import JOBS_FAILED, exit_status
 from krixik_async._commands._files import tags
-from krixik_async._errors import InvalidArgument
+from krixik_async._errors import InvalidArgument, KrixikError
 from krixik_async._wire import encode
 
 if TYPE_CHECKING:
@@ -217,17 +217,27 @@ def _path(file: FileInput) -> str:
 async def _try(connection: Connection, pipeline: Pipeline, wanted: Wanted) -> set[int]:
     """Check every file as it would be sent; print what would be; give statuses of refusals."""
     from krixik_async import _sending
+    from krixik_async._bulk._inputs import FileInput, given_file
+    from krixik_async._bulk._once import Once
 
     failed: set[int] = set()
     session, chain = pipeline._session, pipeline.module_chain
+    defaults = FileInput("", **wanted.arguments())
+    seen = Once(defaults)
+    if wanted.journal is not None and wanted.journal.exists():
+        click.echo(
+            f"{wanted.journal} is not looked into: what it knows to be sent is not sent again",
+            err=True,
+        )
     for file in wanted.inputs():
         path = _path(file)
-        given = _sending.GivenFile(
-            local_file_path=path, file_name=file.file_name, **wanted.arguments()
-        )
         try:
+            refusal = seen.refusal(file)
+            if refusal is not None:
+                raise refusal
+            given = given_file(file, defaults)
             shipment = await _sending.prepare(session, pipeline.name, chain, given)
-        except InvalidArgument as error:
+        except KrixikError as error:
             click.echo(f"Error: {error}", err=True)
             failed.add(exit_status(error))
             continue

@@ -210,7 +210,7 @@ class Exchanges:
             now = self._clock.now()
             slot = self._pace.follow(now) if follows else self._pace.reserve(now, leads=leads)
             if slot > now:
-                await self._await_slot(slot, now)
+                await self._await_slot(slot, now, leads=leads)
         except BaseException:
             self._permits.release()
             raise
@@ -288,12 +288,12 @@ class Exchanges:
                 "the client was closed while this was under way: it may or may not have been done"
             )
 
-    async def _await_slot(self, slot: float, now: float) -> None:
+    async def _await_slot(self, slot: float, now: float, *, leads: bool) -> None:
         while (delay := slot - now) > 0:
             await self.pause(delay)
             now = self._clock.now()
             if self._pace.is_blocked(now):
-                slot = self._pace.reserve(now)
+                slot = self._pace.reserve(now, leads=leads)
 
     def _open_sender(self) -> Sender:
         if self._closed:
