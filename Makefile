@@ -37,8 +37,9 @@ test-full: full-setup ## run the tests that need model weights, PyTorch and Tess
 parity: setup parity-setup ## run the demo's scenario with the official client too, and compare
 	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m pytest -n auto --dist loadfile tests/parity $(ARGS)
 
-bench: setup parity-setup ## measure against the official client and others; write docs/benchmarks.md
-	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" exec $(PY) -m benchmarks $(or $(ARGS),--again)
+bench: setup parity-setup ## measure against the official client and others; write docs/benchmarks.md and policies.md
+	@PARITY_PYTHON="$(PARITY_VENV)/bin/python" $(PY) -m benchmarks $(or $(ARGS),--again)
+	@$(if $(ARGS),:,exec $(PY) benchmarks/policies.py --write)
 
 bench-server: setup ## time the embedded server: small files a second, and its answers meanwhile
 	@exec $(PY) benchmarks/server_throughput.py

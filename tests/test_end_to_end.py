@@ -104,7 +104,8 @@ async def test_a_server_killed_in_the_middle_loses_nothing_that_was_confirmed(
     def note(outcome: JobOutcome) -> None:
         states.append(outcome.state)
 
-    async with Krixik(api_key=KEY, api_url=server.url) as krixik:
+    # More attempts: on a busy machine a server takes longer to start than four of them last.
+    async with Krixik(api_key=KEY, api_url=server.url, attempts=12) as krixik:
         pipeline = krixik.create_pipeline(name="books", module_chain=["keyword-db"])
         async with anyio.create_task_group() as group:
             group.start_soon(submit_all, pipeline, files, tmp_path, jobs)
