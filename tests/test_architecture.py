@@ -29,7 +29,7 @@ ROOMS: dict[str, set[str]] = {
     # the ground: values, time, threads, tasks
     "_version": set(),
     "_reply": set(),
-    "_clock": set(),
+    "_clock": {"_tasks"},
     "_closing": set(),
     "_offload": set(),
     "_tasks": set(),
