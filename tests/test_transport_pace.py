@@ -244,34 +244,26 @@ async def test_a_waiter_cancelled_as_it_is_handed_a_permit_passes_it_on() -> Non
     assert (first.cancelled(), second.cancelled(), permits.free) == (True, False, 0)
 
 
-def test_a_ticket_keeps_the_slot_after_its_own_for_its_upload() -> None:
+def test_an_upload_takes_the_next_slot() -> None:
     pace = Pace(2.0)
-    assert [pace.reserve(0.0, leads=True) for _ in range(3)] == [0.0, 1.0, 2.0]
-    assert pace.follow(0.1) == 0.5
-    assert pace.follow(1.1) == 1.5
-    assert pace.reserve(1.1) == 3.0
+    assert pace.reserve(0.0) == 0.0
+    assert (pace.next_slot(0.1), pace.follow(0.1)) == (0.5, 0.5)
+    assert pace.next_slot(0.1) == 1.0
 
 
 def test_however_low_the_rate_an_upload_comes_within_its_tickets_life() -> None:
+    """And what comes after it pays for that."""
     pace = Pace(0.01)
-    assert pace.reserve(0.0, leads=True) == 0.0
-    assert pace.follow(0.1) == 10.0
-    assert pace.reserve(0.2) == 200.0
-
-
-def test_a_slot_that_nobody_came_for_is_not_kept_for_ever() -> None:
-    pace = Pace(1.0)
-    pace.reserve(0.0, leads=True)
-    pace.reserve(0.0)
-    assert pace.follow(70.0) == 70.0
-    assert pace.follow(70.0) == 71.0
+    assert pace.reserve(0.0) == 0.0
+    assert pace.follow(0.5) == 10.5
+    assert pace.reserve(0.5) == 200.0
 
 
 def test_an_upload_waits_as_everything_does_when_the_service_says_stop() -> None:
     pace = Pace(1.0)
-    pace.reserve(0.0, leads=True)
+    pace.reserve(0.0)
     pace.throttled(0.5, 30.0)
-    assert pace.follow(0.5) == 31.5
+    assert [pace.follow(0.5), pace.follow(0.5), pace.reserve(0.5)] == [31.5, 32.5, 33.5]
 
 
 @pytest.mark.anyio
@@ -293,11 +285,3 @@ async def test_the_urgent_are_served_first() -> None:
         permits.release()
     assert served == ["urgent", "first", "second"]
     assert permits.free == 1
-
-
-def test_slots_kept_for_uploads_that_never_come_are_forgotten() -> None:
-    """Of a client whose tickets are refused, one after the other."""
-    pace = Pace(10.0)
-    for n in range(1000):
-        pace.reserve(float(n), leads=True)
-    assert len(pace._kept) < 100

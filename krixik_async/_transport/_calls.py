@@ -171,13 +171,7 @@ class Transport:
         async def once() -> T:
             nonlocal turn
             mine, turn = turn, None
-            posted = Posted(
-                name=endpoint.name,
-                limit_s=limit,
-                target=target,
-                content=content,
-                leads=isinstance(request, _wire.Submit),
-            )
+            posted = Posted(name=endpoint.name, limit_s=limit, target=target, content=content)
             try:
                 reply = await self._exchanges.run(posted, mine)
             except AnswerLost:

@@ -53,8 +53,7 @@ class Attempt(ABC, Generic[T]):
     # Runs apart from its caller even where the sender would not need that: for what has files
     # of its own to clean up.
     in_own_task: bool = False
-    # A ticket leads to an upload; and an upload, which follows, must not stand behind others.
-    leads: bool = False
+    # An upload follows its ticket, which does not live long: it must not stand behind others.
     follows: bool = False
     is_wanted: bool = True
     # What became of it, for the log: the answer's status, or in words.
@@ -169,6 +168,8 @@ class Exchanges:
         self._sender = sender
         self._permits = permits
         self._pace = pace
+        # For who is next to wait for a slot.
+        self._line = Permits(1)
         self._clock = clock
         self._tasks = tasks
         self._under_way: set[Attempt[Any]] = set()
@@ -201,19 +202,36 @@ class Exchanges:
 
     async def turn(self) -> Turn:
         """Wait until one more request may go. Cancel-safe. Give it to `run`, or release it."""
-        await self._take_turn()
+        await self._take_turn(follows=False)
         return Turn(self._permits)
 
-    async def _take_turn(self, *, leads: bool = False, follows: bool = False) -> None:
+    async def _take_turn(self, *, follows: bool) -> None:
         await self._permits.acquire(urgent=follows)
         try:
-            now = self._clock.now()
-            slot = self._pace.follow(now) if follows else self._pace.reserve(now, leads=leads)
-            if slot > now:
-                await self._await_slot(slot, now, leads=leads)
+            await (self._overtake() if follows else self._stand_in_line())
         except BaseException:
             self._permits.release()
             raise
+
+    async def _stand_in_line(self) -> None:
+        came = self._clock.now()
+        await self._line.acquire()
+        try:
+            # Counted from when it came, so that slots do not drift by what waking takes.
+            while (delay := self._pace.next_slot(came) - self._clock.now()) > 0:
+                await self.pause(delay)
+            self._pace.reserve(came)
+        finally:
+            self._line.release()
+
+    async def _overtake(self) -> None:
+        now = self._clock.now()
+        slot = self._pace.follow(now)
+        while slot > now:
+            await self.pause(slot - now)
+            now = self._clock.now()
+            if self._pace.is_blocked(now):
+                slot = self._pace.follow(now)
 
     async def run(self, attempt: Attempt[T], turn: Turn | None = None) -> T:
         """Carry the attempt out and give its result.
@@ -223,7 +241,7 @@ class Exchanges:
         out.
         """
         if turn is None:
-            await self._take_turn(leads=attempt.leads, follows=attempt.follows)
+            await self._take_turn(follows=attempt.follows)
         else:
             turn.take()
         try:
@@ -287,13 +305,6 @@ class Exchanges:
             raise ClientClosed(
                 "the client was closed while this was under way: it may or may not have been done"
             )
-
-    async def _await_slot(self, slot: float, now: float, *, leads: bool) -> None:
-        while (delay := slot - now) > 0:
-            await self.pause(delay)
-            now = self._clock.now()
-            if self._pace.is_blocked(now):
-                slot = self._pace.reserve(now, leads=leads)
 
     def _open_sender(self) -> Sender:
         if self._closed:
