@@ -146,6 +146,20 @@ async def test_an_upload_goes_before_all_who_stand_in_line() -> None:
     assert since(service) == [0.0, 1.0, 2.0, 3.0, 4.0]
 
 
+async def test_an_upload_that_waits_is_held_back_by_a_retry_after_too() -> None:
+    service = Service((200, ""), (429, "30"))
+
+    async def upload() -> None:
+        with pytest.raises((UploadRejected, RateLimited)):
+            await world.transport.upload(ticket_for("http://h"), BytesSource(b"x"), file_name="a")
+
+    async with virtual(service, rate_limit=1.0) as world, anyio.create_task_group() as group:
+        await world.transport.call(STATUS, read_text)
+        group.start_soon(upload)
+        group.start_soon(upload)
+    assert since(service) == [0.0, 1.0, 32.0]
+
+
 async def test_retry_after_as_a_date_is_held_against_the_wall() -> None:
     service = Service((429, "Wed, 21 Oct 2015 07:28:20 GMT"))
     clock = AnchoredClock(1_445_412_480.0)
