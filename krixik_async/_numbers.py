@@ -17,9 +17,10 @@ _SHOWN = 80
 
 def shown(value: object) -> str:
     """Give a value for a message, cut short."""
-    if isinstance(value, int) and not -1e30 < value < 1e30:
-        return "an int out of range"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:
+        return f"{type(value).__name__} that is too long"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 

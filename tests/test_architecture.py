@@ -136,7 +136,7 @@ ROOMS: dict[str, set[str]] = {
     # the embedded server: of the client it knows the ground, the protocol and the rules
     "server.runners": set(),
     "server": {
-        "_catalogue", "_clock", "_errors", "_offload", "_reply", "_selectors", "_tasks",
+        "_catalogue", "_clock", "_errors", "_numbers", "_offload", "_reply", "_selectors", "_tasks",
         "_validation", "_version", "_wire", "server.runners",
     },
     # tools for the tests of users; the client knows nothing of them
