@@ -31,7 +31,7 @@ def _numbers(on: int | Iterable[int]) -> tuple[int, ...]:
     return _several(on)
 
 
-def _several(given: Any) -> tuple[Any, ...]:
+def _several(given: object) -> tuple[Any, ...]:
     # What is wrong altogether is one, too: the validators say so in words.
     is_one = isinstance(given, str) or not isinstance(given, Iterable)
     return (given,) if is_one else tuple(given)
