@@ -32,9 +32,10 @@ def _numbers(on: int | Iterable[int]) -> tuple[int, ...]:
 
 
 def _several(given: object) -> tuple[Any, ...]:
-    # What is wrong altogether is one, too: the validators say so in words.
-    is_one = isinstance(given, str) or not isinstance(given, Iterable)
-    return (given,) if is_one else tuple(given)
+    if isinstance(given, Iterable) and not isinstance(given, str):
+        return tuple(given)
+    # Also of what is wrong altogether: the validators say so in words.
+    return (given,)
 
 
 def _known(_: object, __: object, at: tuple[str, ...]) -> None:
