@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import anyio
@@ -293,6 +295,100 @@ async def test_the_urgent_are_served_first() -> None:
         permits.release()
     assert served == ["urgent", "first", "second"]
     assert permits.free == 1
+
+
+@pytest.mark.anyio
+async def test_who_waits_for_a_slot_lends_the_permit_to_the_urgent_alone() -> None:
+    permits, got = Permits(1), []
+
+    async def waits(name: str, *, urgent: bool = False) -> None:
+        await permits.acquire(urgent=urgent)
+        got.append(name)
+
+    await permits.acquire()
+    async with anyio.create_task_group() as group:
+        group.start_soon(waits, "first in line")
+        await anyio.wait_all_tasks_blocked()
+        permits.lend()
+        await waits("urgent", urgent=True)
+        group.start_soon(partial(waits, "urgent too", urgent=True))
+        await anyio.wait_all_tasks_blocked()
+        assert got == ["urgent"]
+        permits.release()
+        await anyio.wait_all_tasks_blocked()
+        permits.release()
+        await permits.reclaim()
+        assert got == ["urgent", "urgent too"]
+        permits.release()
+    assert got == ["urgent", "urgent too", "first in line"]
+    permits.release()
+    assert permits.free == 1
+
+
+@pytest.mark.anyio
+async def test_who_gives_up_a_permit_that_is_lent_leaves_it_to_the_next() -> None:
+    permits = Permits(1)
+    for borrowed in (False, True):
+        await permits.acquire()
+        permits.lend()
+        if borrowed:
+            await permits.acquire(urgent=True)
+        permits.forgo()
+        if borrowed:
+            assert permits.free == 0
+            permits.release()
+        assert permits.free == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("seed", range(20))
+async def test_lent_or_not_no_more_are_used_than_there_are_and_none_is_lost(seed: int) -> None:
+    """Sixty users, a half urgent, most with a pause before they use it, some cancelled anywhere."""
+    rng = random.Random(seed)
+    permits = Permits(3)
+    used = most = 0
+
+    async def user(*, urgent: bool, pauses: int, uses: int) -> None:
+        nonlocal used, most
+        await permits.acquire(urgent=urgent)
+        if pauses:
+            permits.lend()
+            try:
+                for _ in range(pauses):
+                    await anyio.lowlevel.checkpoint()
+            except BaseException:
+                permits.forgo()
+                raise
+            await permits.reclaim()
+        used += 1
+        most = max(most, used)
+        try:
+            for _ in range(uses):
+                await anyio.lowlevel.checkpoint()
+        finally:
+            used -= 1
+            permits.release()
+
+    async def cut(scope: anyio.CancelScope, work: Callable[[], Awaitable[None]]) -> None:
+        with scope:
+            await work()
+
+    async with anyio.create_task_group() as group:
+        scopes = []
+        for _ in range(60):
+            scopes.append(anyio.CancelScope())
+            work = partial(
+                user,
+                urgent=rng.random() < 0.5,
+                pauses=rng.choice([0, 3, 9]),
+                uses=rng.choice([0, 2]),
+            )
+            group.start_soon(cut, scopes[-1], work)
+            if rng.random() < 0.3:
+                await anyio.lowlevel.checkpoint()
+            if rng.random() < 0.3:
+                rng.choice(scopes).cancel()
+    assert (most, used, permits.free) == (3, 0, 3)
 
 
 def test_slots_kept_for_uploads_that_never_come_are_forgotten() -> None:

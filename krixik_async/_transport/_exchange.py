@@ -209,11 +209,17 @@ class Exchanges:
         try:
             now = self._clock.now()
             slot = self._pace.follow(now) if follows else self._pace.reserve(now, leads=leads)
-            if slot > now:
-                await self._await_slot(slot, now, leads=leads)
         except BaseException:
             self._permits.release()
             raise
+        if slot > now:
+            self._permits.lend()
+            try:
+                await self._await_slot(slot, now, leads=leads)
+            except BaseException:
+                self._permits.forgo()
+                raise
+            await self._permits.reclaim()
 
     async def run(self, attempt: Attempt[T], turn: Turn | None = None) -> T:
         """Carry the attempt out and give its result.
