@@ -30,6 +30,7 @@ from krixik_async._errors import (
     UnexpectedReply,
 )
 from krixik_async._models import JobOutcome, JobRef, JobState, ProcessStatus
+from krixik_async._numbers import pause
 from krixik_async._poll_policy import PollPolicy, PollState
 
 Interval: TypeAlias = Callable[[Any], float]
@@ -330,11 +331,11 @@ def fill(
 
 
 def delay_by(interval: Interval, state: PollState, watched: Watched) -> float:
-    """Ask one waiter's schedule; raises what a caller's schedule raises."""
+    """Ask one waiter's schedule; raises what a caller's schedule raises, or for what it gives."""
     if not isinstance(interval, PollPolicy):
         # Tenacity's strategies may read the outcome; ours never do, and a Future is 1 kB.
         state.outcome = _outcome(state, watched)
-    return max(0.0, float(interval(state)))
+    return pause(interval, interval(state))
 
 
 @attrs.frozen

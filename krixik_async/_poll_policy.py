@@ -25,6 +25,7 @@ from krixik_async._durations import ENOUGH_JOBS, Durations
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
 from krixik_async._explaining import Explanation, explanation
 from krixik_async._law import Law
+from krixik_async._numbers import number, pause, positive, positives, shown, whole
 from krixik_async._timing import Plan, Quantiles, Schedule, growing_interval
 
 # One look is worth a second of delay: of a minute's job with a spread of 25 % that makes about four
@@ -101,10 +102,7 @@ class PollPolicy(wait_base):
             job = JobView(age_s=age, stage_age_s=age)
             durations, rng = Durations(), random.Random()
         job.looks = retry_state.attempt_number
-        delay = float(self.delay(job, durations, rng))
-        if not 0 <= delay < math.inf:
-            raise InvalidArgument(f"{self!r} gave {delay} but must give 0 or more seconds, finite")
-        return delay
+        return pause(self, self.delay(job, durations, rng))
 
     @abstractmethod
     def delay(self, job: JobView, durations: Durations, rng: random.Random) -> float:
@@ -130,10 +128,18 @@ class PollPolicy(wait_base):
 
         For a job with `stage` modules done for `age_s` seconds, given what a client has learned
         (`Durations`) or how many seconds other such jobs took. Jitter is left out.
+
+        Raises InvalidArgument or InvalidArgumentType for arguments that are no such thing, and as
+        the policy does where it gives no seconds.
         """
+        whole("stage", stage, least=0)
+        if size_bytes is not None:
+            whole("size_bytes", size_bytes, least=0)
+        age_s = number("age_s", age_s, "seconds, 0 or more, and finite")
         if not isinstance(durations, Durations):
-            seen, durations = durations or (), Durations()
-            for seconds in seen:
+            took = () if durations is None else positives("durations", durations)
+            durations = Durations()
+            for seconds in took:
                 durations.observe(pipeline, stage, size_bytes, seconds, seconds)
         state = PollState(durations, rng=_Middle())
         state.start_time = 0.0
@@ -167,13 +173,17 @@ class PollPolicy(wait_base):
         such jobs are known, the schedule is a plain one. `guards` are against what the past does
         not tell; `PollGuards.none()` for the bare schedule.
         """
-        worth = _positive("delay_worth", delay_worth)
+        worth = positive("delay_worth", delay_worth)
+        if guards is not None and not isinstance(guards, PollGuards):
+            raise InvalidArgumentType(
+                f"guards is {shown(guards)} but must be PollGuards(...), PollGuards.none() or None"
+            )
         return _Adaptive(worth, PollGuards() if guards is None else guards)
 
     @staticmethod
     def fixed(seconds: float) -> PollPolicy:
         """Ask every `seconds` seconds."""
-        return _Fixed(_positive("seconds", seconds))
+        return _Fixed(positive("seconds", seconds))
 
     @staticmethod
     def exponential(
@@ -187,16 +197,16 @@ class PollPolicy(wait_base):
 
         Each interval is varied by up to `jitter` (0 to 1) of it, either way.
         """
-        if not factor >= 1:
-            raise InvalidArgument(f"factor is {factor} but must be 1 or more")
-        if not 0 <= jitter <= 1:
-            raise InvalidArgument(f"jitter is {jitter} but must be 0 to 1")
-        return _Exponential(_positive("first", first), factor, _positive("cap", cap), jitter)
+        factor = number("factor", factor, "1 or more, and finite")
+        if factor < 1:
+            raise InvalidArgument(f"factor is {factor} but must be 1 or more, and finite")
+        jitter = number("jitter", jitter, "0 to 1", most=1.0)
+        return _Exponential(positive("first", first), factor, positive("cap", cap), jitter)
 
     @staticmethod
     def schedule(ages: Iterable[float]) -> PollPolicy:
         """Ask at these ages of a job, in seconds; then on as far apart as the last two."""
-        at = tuple(_positive("ages", age) for age in ages)
+        at = positives("ages", ages)
         if not at or list(at) != sorted(set(at)):
             raise InvalidArgument(f"ages are {at} but must be increasing seconds, one at least")
         return _Ages(at)
@@ -225,10 +235,12 @@ class PollGuards:
     young_s: float = 0.02
 
     def __attrs_post_init__(self) -> None:
-        if not 0 <= self.shortest_s <= self.longest_s or not self.longest_s > 0:
+        for name in ("shortest_s", "longest_s", "young_s"):
+            number(f"PollGuards: {name}", getattr(self, name), "seconds, 0 or more", most=math.inf)
+        for name in ("longest_share", "tail", "jitter", "probe"):
+            number(f"PollGuards: {name}", getattr(self, name), "a share, 0 to 1", most=1.0)
+        if not self.shortest_s <= self.longest_s or not self.longest_s > 0:
             raise InvalidArgument(f"{self} does not have 0 <= shortest_s <= longest_s")
-        if not all(0 <= x <= 1 for x in (self.longest_share, self.tail, self.jitter, self.probe)):
-            raise InvalidArgument(f"{self} has a share that is not 0 to 1")
         if not self.young_s > 0:
             raise InvalidArgument(f"{self} does not have young_s > 0")
 
@@ -378,11 +390,3 @@ class _Middle(random.Random):
 
     def random(self) -> float:
         return 0.5
-
-
-def _positive(name: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidArgumentType(f"{name} is {value!r} but must be seconds")
-    if not 0 < value < math.inf:
-        raise InvalidArgument(f"{name} is {value} but must be more than 0, and finite")
-    return float(value)

@@ -17,7 +17,7 @@ from krixik_async._closing import Closing
 from krixik_async._errors import AuthenticationError
 from krixik_async._models import JobOutcome, JobRef, WaitStatistics
 from krixik_async._policy import ends_at
-from krixik_async._polling import Key, Subscription, key_of
+from krixik_async._polling import Key, Subscription, key_of, surfaced
 from krixik_async._results import WaitResult
 from krixik_async._tasks import OwnedTask
 from krixik_async._waiting import OnUpdate, Schedule, Waiter, tell
@@ -186,7 +186,10 @@ class AsCompleted(Closing):
     async def _gather(self) -> None:
         subscription, intake = self._open()
         if self._source is not None and not intake.is_over:
-            intake.pull(self._source)
+            try:
+                intake.pull(self._source)
+            except StopAsyncIteration as end:
+                raise surfaced(end, "the iterator of jobs") from end
         if intake.error is not None:
             error, intake.error = intake.error, None
             raise error

@@ -19,7 +19,7 @@ from krixik_async._errors import AuthenticationError, InvalidArgument, InvalidAr
 from krixik_async._models import JobOutcome, JobRef, WaitStatistics
 from krixik_async._policy import Interval, Stop, ends_at, merged
 from krixik_async._poll_policy import PollPolicy
-from krixik_async._polling import Key, Scheduler, Subscription, key_of
+from krixik_async._polling import Key, Scheduler, Subscription, key_of, surfaced
 from krixik_async._results import WaitResult
 from krixik_async._tasks import TaskSet
 from krixik_async._validation import kind_of
@@ -269,9 +269,12 @@ def _decides(outcome: JobOutcome, return_when: ReturnWhen) -> bool:
 
 
 async def tell(on_update: OnUpdate | None, outcome: JobOutcome) -> None:
-    """Call a caller's function, sync or async."""
+    """Call a caller's function, sync or async; raises what it raises, but no iterator's end."""
     if on_update is None:
         return
-    told = on_update(outcome)
-    if inspect.isawaitable(told):
-        await told
+    try:
+        told = on_update(outcome)
+        if inspect.isawaitable(told):
+            await told
+    except (StopIteration, StopAsyncIteration) as error:
+        raise surfaced(error, "on_update") from error

@@ -51,13 +51,14 @@ ROOMS: dict[str, set[str]] = {
     "_paging": {"_closing", "_errors", "_models", "_reply", "_selectors"},
     # exchanges and schedules, without I/O
     "_submit": {"_errors", "_models", "_reply", "_wire"},
+    "_numbers": {"_errors"},
     "_law": set(),
     "_timing": {"_law"},
     "_sketch": {"_law"},
     "_durations": {"_errors", "_law", "_sketch"},
     "_explaining": {"_law", "_timing"},
-    "_poll_policy": {"_durations", "_errors", "_explaining", "_law", "_timing"},
-    "_policy": {"_errors", "_models", "_poll_policy"},
+    "_poll_policy": {"_durations", "_errors", "_explaining", "_law", "_numbers", "_timing"},
+    "_policy": {"_errors", "_models", "_numbers", "_poll_policy"},
     "_polling": {
         "_clock", "_durations", "_errors", "_law", "_models", "_policy", "_poll_policy", "_tasks",
         "_timing",
@@ -135,13 +136,13 @@ ROOMS: dict[str, set[str]] = {
     # the embedded server: of the client it knows the ground, the protocol and the rules
     "server.runners": set(),
     "server": {
-        "_catalogue", "_clock", "_errors", "_offload", "_reply", "_selectors", "_tasks",
+        "_catalogue", "_clock", "_errors", "_numbers", "_offload", "_reply", "_selectors", "_tasks",
         "_validation", "_version", "_wire", "server.runners",
     },
     # tools for the tests of users; the client knows nothing of them
     "testing": {
-        "_client", "_clock", "_durations", "_errors", "_law", "_offload", "_poll_policy", "_timing",
-        "server",
+        "_client", "_clock", "_durations", "_errors", "_law", "_numbers", "_offload",
+        "_poll_policy", "_timing", "server",
     },
     # the command line
     "_commands": {

@@ -491,6 +491,17 @@ async def test_under_a_rate_limit_no_ticket_dies_waiting_in_line_for_its_upload(
         assert w.wire.paths.count(TICKET) == w.wire.paths.count(UPLOAD) == 100
 
 
+async def test_with_a_slot_a_minute_no_ticket_dies_while_all_permits_wait_for_slots(
+    tmp_path: Path,
+) -> None:
+    # A ticket lives 60 s; the two permits are with files whose turn comes minutes later.
+    files = [FileInput(TEXT, file_name=f"{n}.txt") for n in range(6)]
+    async with world(tmp_path, rate_limit=1 / 60, max_in_flight=2) as w:
+        outcomes = await collected(w.books().process_many(files, expire_time=86_400))
+        assert states(outcomes) == ["complete"] * 6
+        assert w.wire.paths.count(TICKET) == w.wire.paths.count(UPLOAD) == 6
+
+
 # --- the end -------------------------------------------------------------------------------------
 
 

@@ -436,6 +436,33 @@ def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
     refused(path, JournalMismatch, "no database")
 
 
+@pytest.mark.parametrize("content", [b"d", b"\0", b"SQLite format 3\0", b"Dear diary", b"\0" * 511])
+def test_a_file_too_short_for_a_database_is_damage_and_not_written_over(
+    path: Path, content: bytes
+) -> None:
+    """SQLite itself takes one of a single byte for new."""
+    path.write_bytes(content)
+    refused(path, JournalDamaged, f"cut off, or never was a journal: {len(content)} bytes")
+
+
+def test_of_a_file_cut_off_to_nothing_the_newest_steps_are_not_thrown_away(path: Path) -> None:
+    """SQLite itself takes the file for new, and deletes its -wal."""
+    with opened(path) as file:
+        put(file, "a")
+        wal = Path(f"{path}-wal").read_bytes()
+    copy = path.with_name("copy.db")
+    copy.write_bytes(b"")
+    Path(f"{copy}-wal").write_bytes(wal)
+    refused(copy, JournalDamaged, "cut off, or never was a journal: 0 bytes")
+    assert Path(f"{copy}-wal").read_bytes() == wal
+
+
+def test_a_file_of_no_bytes_is_a_new_journal(path: Path) -> None:
+    path.touch()
+    with opened(path) as file:
+        put(file, "a")
+
+
 def test_a_folder_is_refused(path: Path) -> None:
     path.mkdir()
     with pytest.raises(JournalError, match="cannot be opened: Is a directory"), opened(path):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import attrs
@@ -13,6 +16,8 @@ from hypothesis import strategies as st
 
 from krixik_async._errors import (
     ConnectFailed,
+    InvalidArgument,
+    InvalidArgumentType,
     KrixikError,
     RequestNotFound,
     RequestRejected,
@@ -185,8 +190,22 @@ def test_failing_looks_are_held_back_the_longer_they_fail() -> None:
     assert (early - 10.0, late - 200.0) == (1.0, 30.0)
 
 
-def test_a_negative_wait_is_no_wait() -> None:
-    assert next_look(watched(BARE), lambda _: -5.0, now=3.0, wall=0.0) == 3.0
+@pytest.mark.parametrize("given", [-5.0, math.nan, math.inf, 10**400])
+def test_a_schedule_that_gives_no_pause_is_refused(given: float) -> None:
+    """And no question goes out without a rest; it says what was given and what may be."""
+    with pytest.raises(InvalidArgument, match=r"gave .* but must give 0 or more seconds, finite"):
+        next_look(watched(BARE), lambda _: given, now=3.0, wall=0.0)
+
+
+@pytest.mark.parametrize("given", [None, "soon", "2", [1]])
+def test_a_schedule_that_gives_no_number_is_refused(given: Any) -> None:
+    with pytest.raises((InvalidArgument, InvalidArgumentType), match="0 or more seconds"):
+        next_look(watched(BARE), lambda _: given, now=3.0, wall=0.0)
+
+
+@pytest.mark.parametrize("number", [Decimal("2.5"), Fraction(5, 2), 2.5])
+def test_a_schedule_may_give_any_kind_of_number(number: Any) -> None:
+    assert next_look(watched(BARE), lambda _: number, now=3.0, wall=0.0) == 5.5
 
 
 @pytest.mark.parametrize(("wall", "expected"), [(1000.0, 1815.0), (5000.0, 15.0)])

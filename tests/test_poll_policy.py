@@ -238,7 +238,7 @@ def test_what_is_asked_of_young_jobs_is_explained() -> None:
 
 @pytest.mark.parametrize("young_s", [0.0, -1.0, math.nan])
 def test_a_pause_between_young_jobs_is_more_than_nothing(young_s: float) -> None:
-    with pytest.raises(InvalidArgument, match="does not have young_s > 0"):
+    with pytest.raises(InvalidArgument, match="young_s"):
         PollGuards(young_s=young_s)
 
 
@@ -378,14 +378,16 @@ class Odd(PollPolicy):
         self.seconds = seconds
 
     def delay(self, job: JobView, durations: Durations, rng: random.Random) -> float:
-        return self.seconds + 0 * (job.age_s + len(durations) + rng.random())
+        return self.seconds + (job.looks and len(durations) and int(rng.random()))
 
 
-@pytest.mark.parametrize("seconds", [-1.0, math.inf, math.nan])
-def test_a_users_policy_must_give_seconds(seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [-1.0, math.inf, math.nan, 10**400])
+def test_a_users_policy_must_give_seconds(seconds: Any) -> None:
     assert Odd(2)(state_at(0)) == 2.0
     with pytest.raises(InvalidArgument, match="must give 0 or more seconds"):
         Odd(seconds)(state_at(0))
+    with pytest.raises(InvalidArgument, match="must give 0 or more seconds"):
+        Odd(seconds).explain()
 
 
 @pytest.mark.parametrize(
@@ -404,6 +406,26 @@ def test_a_users_policy_must_give_seconds(seconds: float) -> None:
         (lambda: PollPolicy.schedule([2, 1]), InvalidArgument),
         (lambda: PollPolicy.schedule([1, 1]), InvalidArgument),
         (lambda: PollPolicy.schedule([0, 1]), InvalidArgument),
+        (lambda: PollPolicy.schedule(5), InvalidArgumentType),  # type: ignore[arg-type]
+        (lambda: PollPolicy.schedule("15"), InvalidArgumentType),  # type: ignore[arg-type]
+        (lambda: PollPolicy.schedule([1, "5"]), InvalidArgumentType),  # type: ignore[list-item]
+        (lambda: PollPolicy.adaptive(10**400), InvalidArgument),
+        (lambda: PollPolicy.adaptive(-(10**5000)), InvalidArgument),
+        (lambda: PollPolicy.adaptive(guards=3), InvalidArgumentType),  # type: ignore[arg-type]
+        (lambda: PollPolicy.exponential(factor="2"), InvalidArgumentType),  # type: ignore[arg-type]
+        (lambda: PollPolicy.exponential(factor=math.inf), InvalidArgument),
+        (lambda: PollPolicy.exponential(jitter=None), InvalidArgumentType),  # type: ignore[arg-type]
+        (lambda: PollGuards(longest_s="x"), InvalidArgumentType),  # type: ignore[arg-type]
+        (lambda: PollGuards(longest_s=10**400), InvalidArgument),
+        (lambda: PollGuards(tail=True), InvalidArgumentType),
+        (lambda: PollPolicy.fixed(1).explain("x"), InvalidArgumentType),  # type: ignore[arg-type]
+        (lambda: PollPolicy.fixed(1).explain(5), InvalidArgumentType),  # type: ignore[arg-type]
+        (lambda: PollPolicy.fixed(1).explain([1, -1]), InvalidArgument),
+        (lambda: PollPolicy.fixed(1).explain(["x" * 100]), InvalidArgumentType),  # type: ignore[list-item]
+        (lambda: PollPolicy.fixed(1).explain(stage="x"), InvalidArgumentType),  # type: ignore[arg-type]
+        (lambda: PollPolicy.fixed(1).explain(stage=-1), InvalidArgument),
+        (lambda: PollPolicy.fixed(1).explain(size_bytes=1.5), InvalidArgumentType),  # type: ignore[arg-type]
+        (lambda: PollPolicy.fixed(1).explain(age_s=math.nan), InvalidArgument),
     ],
 )
 def test_arguments_that_make_no_schedule_are_refused(make: Any, error: type[Exception]) -> None:

@@ -10,7 +10,7 @@ import pytest
 import tenacity
 
 from krixik_async import Krixik, WaitTimeout
-from krixik_async._errors import ConnectFailed, InvalidArgumentType
+from krixik_async._errors import ConnectFailed, InvalidArgument, InvalidArgumentType
 from krixik_async._models import JobRef
 from krixik_async._poll_policy import PollPolicy
 from krixik_async._results import WaitResult
@@ -32,9 +32,11 @@ def until(stop: Stop, interval: Any = FIXED) -> Schedule:
     return check_poll(interval, stop)
 
 
-async def wait(house: House, *jobs: JobRef, stop: Stop, **given: Any) -> WaitResult:
+async def wait(
+    house: House, *jobs: JobRef, stop: Stop, interval: Any = FIXED, **given: Any
+) -> WaitResult:
     given = {"timeout": 100.0, "return_when": "all", "on_update": None, **given}
-    return await house.waiter.wait(jobs, schedule=until(stop), **given)
+    return await house.waiter.wait(jobs, schedule=until(stop, interval), **given)
 
 
 def states(result: WaitResult) -> dict[str, str]:
@@ -157,6 +159,17 @@ async def test_a_stop_that_raises_ends_its_own_wait_with_that_error() -> None:
     with pytest.raises(ZeroDivisionError, match="mine"):
         await wait(house, ref(), stop=stop)
     assert [o.state for o in await house.ended(other)] == ["complete"]
+
+
+@pytest.mark.parametrize("given", [-1.0, float("nan"), float("inf"), 10**400])
+async def test_a_schedule_that_gives_no_pause_ends_its_own_wait(given: float) -> None:
+    """It was asked again without a rest, or ended in a raw OverflowError; others wait on."""
+    house = House({"r1": 9.0})
+    other = house.subscribe(ref())
+    with pytest.raises(InvalidArgument, match="must give 0 or more seconds, finite"):
+        await wait(house, ref(), stop=Seen(), interval=lambda _: given)
+    assert [o.state for o in await house.ended(other)] == ["complete"]
+    assert house.now == 9.0
 
 
 async def test_the_schedule_beside_it_sees_the_job_as_without_it() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from krixik_async._models import JobRef, WaitStatistics
 from krixik_async._streaming import AsCompleted
+from krixik_async._waiting import check_poll
 from tests.polled_service import EACH_SECOND, EPOCH, House, ref
 
 pytestmark = pytest.mark.anyio
@@ -27,16 +28,20 @@ def read(job: object) -> JobRef:
 
 
 def stream(
-    house: House, jobs: Any, *, max_waiting: int | None = 3, timeout: float | None = 100.0
+    house: House,
+    jobs: Any,
+    *,
+    max_waiting: int | None = 3,
+    timeout: float | None = 100.0,
+    **given: Any,
 ) -> AsCompleted:
     return AsCompleted(
         house.waiter,
         jobs,
         read,
         timeout=timeout,
-        on_update=None,
-        schedule=EACH_SECOND,
         max_waiting=max_waiting,
+        **{"on_update": None, "schedule": EACH_SECOND, **given},
     )
 
 
@@ -184,3 +189,36 @@ async def test_a_long_stream_does_not_hold_what_has_ended() -> None:
         assert subscription is not None
         assert len(subscription.entries) <= 100
     assert count == 1000
+
+
+@pytest.mark.parametrize("kind", [StopIteration, StopAsyncIteration])
+@pytest.mark.parametrize("where", ["on_update", "async on_update", "schedule", "stop", "source"])
+async def test_an_iterators_end_out_of_a_callers_function_does_not_pass_for_the_end(
+    where: str, kind: type[Exception]
+) -> None:
+    """As in generators (PEP 479): it would hide that jobs are still waited for."""
+
+    def ends(*_: object) -> Any:
+        raise kind("mine")
+
+    async def ends_later(_: object) -> None:
+        ends()
+
+    class Source:
+        def __iter__(self) -> Any:
+            return self
+
+        def __next__(self) -> JobRef:
+            raise StopAsyncIteration("mine")
+
+    given: dict[str, Any] = {
+        "on_update": {"on_update": ends},
+        "async on_update": {"on_update": ends_later},
+        "schedule": {"schedule": check_poll(ends)},
+        "stop": {"schedule": check_poll(None, ends)},
+        "source": {},
+    }[where]
+    jobs = Source() if where == "source" else [ref(1)]
+    with pytest.raises(RuntimeError, match=r"raised Stop(Async)?Iteration") as raised:
+        await anext(stream(House({"r1": 9.0}), jobs, **given))
+    assert repr(raised.value.__cause__) in ("StopAsyncIteration('mine')", repr(kind("mine")))

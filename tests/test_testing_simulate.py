@@ -6,11 +6,12 @@ import random
 import subprocess
 import sys
 from statistics import fmean
+from typing import Any
 
 import pytest
 import tenacity
 
-from krixik_async import Durations, InvalidArgument, PollGuards, PollPolicy
+from krixik_async import Durations, InvalidArgument, InvalidArgumentType, PollGuards, PollPolicy
 from krixik_async._timing import Plan, times
 from krixik_async.testing import Simulation, simulate
 from krixik_async.testing._laws import SHAPES, named_law
@@ -106,8 +107,45 @@ def test_guards_find_out_soon_that_jobs_became_four_times_faster() -> None:
 
 @pytest.mark.parametrize("durations", [[], [0.0], [-1.0], [float("inf")], [1.0, float("nan")]])
 def test_durations_must_be_seconds(durations: list[float]) -> None:
-    with pytest.raises(InvalidArgument, match="durations must be seconds"):
+    with pytest.raises(InvalidArgument, match=r"durations is .* but must be seconds"):
         simulate(BARE, durations)
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"policy": 3}, InvalidArgumentType),
+        ({"policy": tenacity.wait_none}, InvalidArgumentType),
+        ({"durations": 5}, InvalidArgumentType),
+        ({"durations": b"steady"}, InvalidArgumentType),
+        ({"durations": ["x"]}, InvalidArgumentType),
+        ({"durations": [10**400]}, InvalidArgument),
+        ({"jobs": 0}, InvalidArgument),
+        ({"jobs": "5"}, InvalidArgumentType),
+        ({"warm_up": -1}, InvalidArgument),
+        ({"delay_worth": 0}, InvalidArgument),
+        ({"delay_worth": 10**400}, InvalidArgument),
+        ({"learned": [1.0]}, InvalidArgumentType),
+        ({"seed": 1.5}, InvalidArgumentType),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_simulated_is_refused_in_words(
+    given: dict[str, Any], error: type[Exception]
+) -> None:
+    (name,) = given
+    with pytest.raises(error, match=f"^{name} is .* but must be"):
+        simulate(**{"policy": BARE, "durations": "steady", **given})
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf"), 10**400])
+def test_a_policy_must_give_seconds(seconds: float) -> None:
+    """Tenacity's own look at nothing that they are given."""
+    with pytest.raises(InvalidArgument, match="must give 0 or more seconds, finite"):
+        simulate(lambda _: seconds, [5.0])
+    if seconds < 0:
+        with pytest.raises(InvalidArgument, match=r"wait_fixed.* gave -1\.0 but must give"):
+            simulate(tenacity.wait_fixed(seconds), [5.0])
 
 
 def test_a_law_must_be_known_by_name() -> None:

@@ -54,6 +54,8 @@ from krixik_async._journal._schema import (
 BUSY_S = 1.0
 # SQLite's own default for a checkpoint: 1,000 pages of 4 kB.
 FOLD_BYTES = 4_096_000
+# The smallest page that an SQLite database has one of (its file format, 1.3.2).
+SMALLEST_BYTES = 512
 
 Operation: TypeAlias = Callable[[sqlite3.Connection], object]
 
@@ -87,6 +89,7 @@ class JournalFile:
         self._level = "NORMAL"
         with self._explained():
             _make(path)
+            self._refuse_a_stump()
             self._connection = sqlite3.connect(
                 path, timeout=busy_s, isolation_level=None, check_same_thread=False
             )
@@ -98,6 +101,16 @@ class JournalFile:
         except BaseException:
             self._connection.close()
             raise
+
+    def _refuse_a_stump(self) -> None:
+        """Refuse what is too short for a database: SQLite takes up to a byte for a new one.
+
+        And it deletes the -wal of a file of no bytes. One that is new has none, for the first page
+        is written before it; the -wal is looked at first, as another process may be making both.
+        """
+        wal, size = self._wal_size(), self._path.stat().st_size
+        if 0 < size < SMALLEST_BYTES or (not size and wal):
+            raise damaged(self._where, f"it was cut off, or never was a journal: {size} bytes")
 
     def _prepare(self, owner: Owner) -> None:
         connection = self._connection

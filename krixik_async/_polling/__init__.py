@@ -22,6 +22,6 @@ It knows no HTTP.
 from krixik_async._polling._entries import Key, key_of
 from krixik_async._polling._scheduler import Scheduler
 from krixik_async._polling._seam import Asker, Opening
-from krixik_async._polling._subscription import Notice, Subscription
+from krixik_async._polling._subscription import Notice, Subscription, surfaced
 
-__all__ = ["Asker", "Key", "Notice", "Opening", "Scheduler", "Subscription", "key_of"]
+__all__ = ["Asker", "Key", "Notice", "Opening", "Scheduler", "Subscription", "key_of", "surfaced"]

@@ -24,6 +24,15 @@ NOTICES_KEPT = 16
 _MANY = 64
 
 
+def surfaced(error: Exception, raiser: str) -> Exception:
+    """Give the error to raise for one of a caller's function: no iterator's end, as in PEP 479."""
+    if not isinstance(error, StopIteration | StopAsyncIteration):
+        return error
+    instead = RuntimeError(f"{raiser} raised {type(error).__name__}")
+    instead.__cause__ = error
+    return instead
+
+
 @attrs.frozen
 class Notice:
     """Tell waiters that the client has slowed down, and why."""
@@ -134,7 +143,7 @@ class Subscription:
 
     def fail(self, error: Exception) -> None:
         """End the wait with an error, once what was gathered has been taken."""
-        self._error = error
+        self._error = surfaced(error, "a schedule or stop")
         self._event.set()
 
     async def take(self, *, until: float) -> list[JobOutcome]:

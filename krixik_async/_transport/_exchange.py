@@ -206,32 +206,43 @@ class Exchanges:
         return Turn(self._permits)
 
     async def _take_turn(self, *, follows: bool) -> None:
-        await self._permits.acquire(urgent=follows)
-        try:
-            await (self._overtake() if follows else self._stand_in_line())
-        except BaseException:
-            self._permits.release()
-            raise
+        await (self._overtake() if follows else self._stand_in_line())
 
     async def _stand_in_line(self) -> None:
+        """Take a slot and a permit. Who waits for a slot holds no permit: an upload may need it."""
         came = self._clock.now()
         await self._line.acquire()
         try:
-            # Counted from when it came, so that slots do not drift by what waking takes.
-            while (delay := self._pace.next_slot(came) - self._clock.now()) > 0:
-                await self.pause(delay)
+            while True:
+                # From when it came, so that slots do not drift by what waking takes.
+                while (delay := self._pace.next_slot(came) - self._clock.now()) > 0:
+                    await self.pause(delay)
+                had_to_wait = not self._permits.free
+                await self._permits.acquire()
+                if not had_to_wait:
+                    break
+                # Slots that went by unused are gone, and uploads may have taken others.
+                came = self._clock.now()
+                if self._pace.next_slot(came) <= came:
+                    break
+                self._permits.release()
             self._pace.reserve(came)
         finally:
             self._line.release()
 
     async def _overtake(self) -> None:
-        now = self._clock.now()
-        slot = self._pace.follow(now)
-        while slot > now:
-            await self.pause(slot - now)
+        await self._permits.acquire(urgent=True)
+        try:
             now = self._clock.now()
-            if self._pace.is_blocked(now):
-                slot = self._pace.follow(now)
+            slot = self._pace.follow(now)
+            while slot > now:
+                await self.pause(slot - now)
+                now = self._clock.now()
+                if self._pace.is_blocked(now):
+                    slot = self._pace.follow(now)
+        except BaseException:
+            self._permits.release()
+            raise
 
     async def run(self, attempt: Attempt[T], turn: Turn | None = None) -> T:
         """Carry the attempt out and give its result.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import attrs
 
 from krixik_async._errors import InvalidArgument
+from krixik_async._numbers import shown
 from krixik_async._reply import JSON
 from krixik_async._wire import Request
 
@@ -21,24 +24,31 @@ RetryAfter: TypeAlias = Literal["seconds", "float", "date"]
 
 
 def _names(at: str | Iterable[str]) -> tuple[str, ...]:
-    return (at,) if isinstance(at, str) else tuple(at)
+    return _several(at)
 
 
 def _numbers(on: int | Iterable[int]) -> tuple[int, ...]:
-    return (on,) if isinstance(on, int) else tuple(on)
+    return _several(on)
+
+
+def _several(given: object) -> tuple[Any, ...]:
+    if isinstance(given, Iterable) and not isinstance(given, str):
+        return tuple(given)
+    # Also of what is wrong altogether: the validators say so in words.
+    return (given,)
 
 
 def _known(_: object, __: object, at: tuple[str, ...]) -> None:
     for name in at:
         if name != ANY and name not in ENDPOINTS:
             raise InvalidArgument(
-                f"at names {name!r}, but a fault strikes at {', '.join(ENDPOINTS)} or {ANY!r}"
+                f"at names {shown(name)}, but a fault strikes at {', '.join(ENDPOINTS)} or {ANY!r}"
             )
 
 
 def _counted(_: object, __: object, on: tuple[object, ...]) -> None:
     if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in on):
-        raise InvalidArgument(f"on is {on!r} but counts matching calls: 1 is the first")
+        raise InvalidArgument(f"on is {shown(on)} but counts matching calls: 1 is the first")
 
 
 def _is_number(value: object) -> bool:
@@ -47,17 +57,17 @@ def _is_number(value: object) -> bool:
 
 def _chance(_: object, __: object, chance: float | None) -> None:
     if chance is not None and not (_is_number(chance) and 0 <= chance <= 1):
-        raise InvalidArgument(f"probability is {chance!r} but must be 0 to 1, or None")
+        raise InvalidArgument(f"probability is {shown(chance)} but must be 0 to 1, or None")
 
 
 def _bound(_: object, field: attrs.Attribute[Any], bound: object) -> None:
     if bound is not None and (not isinstance(bound, int) or isinstance(bound, bool) or bound < 0):
-        raise InvalidArgument(f"{field.name} is {bound!r} but must be a whole number, or None")
+        raise InvalidArgument(f"{field.name} is {shown(bound)} but must be a whole number, or None")
 
 
 def _seconds(_: object, field: attrs.Attribute[Any], seconds: float) -> None:
-    if not _is_number(seconds) or not 0 <= seconds < float("inf"):
-        raise InvalidArgument(f"{field.name} is {seconds!r} but must be seconds, 0 or more")
+    if not _is_number(seconds) or not 0 <= seconds <= sys.float_info.max:
+        raise InvalidArgument(f"{field.name} is {shown(seconds)} but must be seconds, 0 or more")
 
 
 def _pause(_: object, field: attrs.Attribute[Any], seconds: float | None) -> None:
@@ -65,14 +75,38 @@ def _pause(_: object, field: attrs.Attribute[Any], seconds: float | None) -> Non
         _seconds(_, field, seconds)
 
 
+def _one_of(*allowed: str) -> Callable[[object, attrs.Attribute[Any], object], None]:
+    def check(_: object, field: attrs.Attribute[Any], value: object) -> None:
+        if value not in allowed:
+            raise InvalidArgument(
+                f"{field.name} is {shown(value)} but must be one of {', '.join(map(repr, allowed))}"
+            )
+
+    return check
+
+
+def _true_or_false(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, bool):
+        raise InvalidArgument(f"{field.name} is {shown(value)} but must be True or False")
+
+
+def _json(_: object, field: attrs.Attribute[Any], value: object) -> None:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgument(
+            f"{field.name} is {type(value).__name__} but must be what JSON can hold: {error}"
+        ) from error
+
+
 def _status(_: object, __: object, status: object) -> None:
     if not isinstance(status, int) or not 200 <= status <= 599:
-        raise InvalidArgument(f"status is {status!r} but must be 200 to 599")
+        raise InvalidArgument(f"status is {shown(status)} but must be 200 to 599")
 
 
 def _headers(_: object, __: object, headers: object) -> None:
     if not isinstance(headers, Mapping):
-        raise InvalidArgument(f"headers is {headers!r} but must map names to values")
+        raise InvalidArgument(f"headers is {shown(headers)} but must map names to values")
     for name, value in headers.items():
         text = f"{name}{value}"
         if not name or not text.isascii() or not text.isprintable():
@@ -155,7 +189,7 @@ class Corrupt(Fault):
     kind = "corrupt"
 
     how: Literal["not_json", "flip"] = attrs.field(
-        default="not_json", validator=attrs.validators.in_(("not_json", "flip")), kw_only=True
+        default="not_json", validator=_one_of("not_json", "flip"), kw_only=True
     )
 
 
@@ -172,7 +206,7 @@ class Throttle(Fault):
     retry_after: float | None = attrs.field(default=1.0, validator=_pause, kw_only=True)
     form: RetryAfter = attrs.field(
         default="seconds",
-        validator=attrs.validators.in_(("seconds", "float", "date")),
+        validator=_one_of("seconds", "float", "date"),
         kw_only=True,
     )
     status: int = attrs.field(default=429, validator=_status, kw_only=True)
@@ -189,16 +223,16 @@ class Answer(Fault):
     kind = "answer"
 
     status: int = attrs.field(default=500, validator=_status, kw_only=True)
-    body: JSON = attrs.field(default=None, kw_only=True)
+    body: JSON = attrs.field(default=None, validator=_json, kw_only=True)
     headers: Mapping[str, str] = attrs.field(factory=dict, validator=_headers, kw_only=True)
-    carry_out: bool = attrs.field(
-        default=False, validator=attrs.validators.instance_of(bool), kw_only=True
-    )
+    carry_out: bool = attrs.field(default=False, validator=_true_or_false, kw_only=True)
 
 
 def _is_ticket(_: object, field: attrs.Attribute[Any], at: tuple[str, ...]) -> None:
     if at != (_TICKET,):
-        raise InvalidArgument(f"{field.name} is {at!r}, but this fault is of tickets: {_TICKET!r}")
+        raise InvalidArgument(
+            f"{field.name} is {shown(at)}, but this fault is of tickets: {_TICKET!r}"
+        )
 
 
 @attrs.frozen
@@ -231,7 +265,9 @@ class ExpireEarly(_OfTicket):
 
 def _is_upload(_: object, field: attrs.Attribute[Any], at: tuple[str, ...]) -> None:
     if at != (UPLOAD,):
-        raise InvalidArgument(f"{field.name} is {at!r}, but this fault is of uploads: {UPLOAD!r}")
+        raise InvalidArgument(
+            f"{field.name} is {shown(at)}, but this fault is of uploads: {UPLOAD!r}"
+        )
 
 
 @attrs.frozen

@@ -14,8 +14,9 @@ import attrs
 from tenacity import Future, RetryCallState
 
 from krixik_async._durations import Durations
-from krixik_async._errors import InvalidArgument
+from krixik_async._errors import InvalidArgument, InvalidArgumentType
 from krixik_async._law import Law
+from krixik_async._numbers import pause, positive, positives, shown, whole
 from krixik_async._poll_policy import PollState
 from krixik_async._timing import Plan, looks_and_delay, times
 from krixik_async.testing._laws import SHAPES, named_law
@@ -91,8 +92,14 @@ def simulate(
     policy.
 
     Raises InvalidArgument for durations that are negative or not finite, none at all, an unknown
-    name, or a policy that does not get on.
+    name, a policy that does not get on, or one that gives no seconds, 0 or more and finite; and
+    InvalidArgumentType for what is of the wrong type.
     """
+    _check(policy, durations, learned)
+    whole("jobs", jobs, least=1)
+    whole("warm_up", warm_up, least=0)
+    whole("seed", seed, least=0)
+    delay_worth = positive("delay_worth", delay_worth)
     rng = random.Random(seed)
     law, lasting = _jobs(durations, jobs, rng)
     state = PollState(learned, rng=rng)
@@ -112,6 +119,23 @@ def simulate(
     )
 
 
+def _check(policy: object, durations: object, learned: object) -> None:
+    if isinstance(policy, type) or not callable(policy):
+        raise InvalidArgumentType(
+            f"policy is {shown(policy)} but must be a PollPolicy, such as PollPolicy.fixed(3), or "
+            "a tenacity wait strategy, such as tenacity.wait_fixed(3)"
+        )
+    if isinstance(durations, bytes) or not isinstance(durations, Iterable):
+        raise InvalidArgumentType(
+            f"durations is {shown(durations)} but must be an iterable of seconds, or the name of a "
+            f"law, one of {[*SHAPES]}"
+        )
+    if learned is not None and not isinstance(learned, Durations):
+        raise InvalidArgumentType(
+            f"learned is {shown(learned)} but must be Durations, such as client.durations, or None"
+        )
+
+
 def _jobs(
     durations: Iterable[float] | str, jobs: int, rng: random.Random
 ) -> tuple[Law, Sequence[float]]:
@@ -124,9 +148,9 @@ def _jobs(
         drawn = [law.quantile((i + 0.5) / jobs) for i in range(jobs)]
         rng.shuffle(drawn)
         return law, drawn
-    lasting = [float(seconds) for seconds in durations]
-    if not lasting or not all(0 < seconds < math.inf for seconds in lasting):
-        raise InvalidArgument("durations must be seconds, more than 0 and finite, one at least")
+    lasting = positives("durations", durations)
+    if not lasting:
+        raise InvalidArgument("durations is empty but must be seconds, one job at least")
     return Law.of(lasting), lasting
 
 
@@ -143,7 +167,7 @@ def _follow(
         job.age_s = job.stage_age_s = state.outcome_timestamp = age
         job.since_look_s = age - before
         state.attempt_number = looks
-        before, age = age, age + policy(state)
+        before, age = age, age + pause(policy, policy(state))
         if age >= lasting * (1.0 - ROUNDING):
             if learn:
                 state.durations.observe(job.pipeline, 0, job.size_bytes, before, age)
