@@ -14,7 +14,8 @@ import pytest
 from krixik_async.testing import Fault, ServerProcess, VirtualTimeLoop
 from tests.soak import cancellations, endurance, long_life, matrix, replies, secrets
 from tests.soak.operations import OPERATIONS, one_of_each
-from tests.soak.running import Run, slope_kib_per_minute
+from tests.soak.running import Run, slope_with_margin
+from tests.soak.weighing import Weight, weigh
 
 
 @pytest.fixture
@@ -106,13 +107,12 @@ def test_under_mixed_faults_for_a_virtual_minute(
 ) -> None:
     """The hour's programme is run; its memory is judged in the long form only."""
     monkeypatch.setattr(endurance, "VIRTUAL_S", 60.0)
-    monkeypatch.setattr(endurance, "AT_ONCE", 3)
+    short.runs = 4
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        seen = runner.run(endurance.an_hour(short.seed))["virtual hour"]
-    assert len(seen.samples) >= 4
-    assert len(seen.counts) == 4
+        seen = runner.run(endurance.an_hour(short))["virtual hour"]
+    assert [minutes for minutes, _ in seen.rests] == [0.25, 0.5, 0.75, 1]
     assert seen.outcomes["result"] > 5
-    endurance.judge(short, "virtual hour", seen)
+    endurance.judge_counts(short, "virtual hour", seen)
     assert short.found == []
 
 
@@ -125,30 +125,76 @@ def test_a_thousand_calls_leave_nothing(short: Run) -> None:
     assert calls == 600
 
 
-def test_what_grows_is_found(short: Run) -> None:
-    """A MiB more in three minutes, and an object more at the end of each quarter."""
-    grows = [(5.0 * n, 1000 + 30 * n) for n in range(120)]
-    quarters = [{"_job.Job": n, "_models.JobRef": n} for n in range(4)]
-    endurance.judge(short, "it", endurance.Seen(samples=grows, counts=quarters))
+def resting(*weights: Weight) -> endurance.Seen:
+    """Give what was seen of a process that is weighed each minute."""
+    return endurance.Seen(rests=list(enumerate(weights, 1)))
+
+
+def test_an_object_more_at_each_rest_is_found(short: Run) -> None:
+    counts = [{"_job.Job": n, "_models.JobRef": n} for n in range(4)]
+    endurance.judge_counts(short, "it", resting(*(Weight(one, 0, 0, 0) for one in counts)))
     assert short.found == [
-        "it keeps {'_job.Job': 1} after quarter 3, over quarter 2",
-        "it keeps {'_job.Job': 2} after quarter 4, over quarter 2",
-        "it grows: 1.0 to 4.5 MiB, +360 +-0 KiB/min",
+        "it keeps {'_job.Job': 1} at rest 3, over rest 2",
+        "it keeps {'_job.Job': 2} at rest 4, over rest 2",
     ]
 
 
-def test_the_slope_is_that_of_the_second_half() -> None:
-    samples = [(60.0 * n, 1000 + 10 * n if n >= 20 else 0) for n in range(40)]
-    assert slope_kib_per_minute(samples) == pytest.approx((10, 0))
-    assert slope_kib_per_minute(samples[:19]) == (0, math.inf)
+def test_memory_that_grows_by_its_limit_is_found(short: Run) -> None:
+    """In the second half of the rests."""
+    grows = resting(*(Weight({}, 64 * n, 16 * n, 512 * n) for n in range(12)))
+    endurance.judge_memory(short, "it", grows)
+    assert short.found == [
+        "it grows: resident_kib 0/320/704, +64.0 +-0.0 a minute",
+        "it grows: malloc_kib 0/80/176, +16.0 +-0.0 a minute",
+        "it grows: blocks 0/2560/5632, +512.0 +-0.0 a minute",
+    ]
 
 
-def test_the_margin_holds_the_slope_that_is_behind_the_noise() -> None:
+def test_memory_that_grows_less_or_in_the_first_half_only_is_flat(short: Run) -> None:
+    """Where malloc tells nothing, the others are judged."""
+    flat = resting(
+        *(Weight({}, 900 * n, None, 9000 * n) for n in range(6)),
+        *(Weight({}, 9000 + 63 * n, None, 90000 - 511 * n) for n in range(6)),
+    )
+    said = endurance.judge_memory(short, "it", flat)
+    assert said == (
+        "resident_kib 0/4500/9315, +63.0 +-0.0 a minute; "
+        "blocks 0/45000/87445, -511.0 +-0.0 a minute"
+    )
+    assert short.found == []
+
+
+def test_what_is_too_uncertain_to_be_called_flat_is_found(short: Run) -> None:
+    noisy = resting(*(Weight({}, 300 * (n % 2), 0, 0) for n in range(12)))
+    endurance.judge_memory(short, "it", noisy)
+    assert short.found == ["it grows: resident_kib 0/300/300, +25.7 +-116.6 a minute"]
+
+
+def test_a_thousand_kept_pieces_weigh_what_they_are() -> None:
+    """Those of a KiB are malloc's, those of a few bytes the interpreter's."""
+    before = weigh()
+    large = [bytes(1024) for _ in range(1000)]
+    with_large = weigh()
+    small = [str(n) for n in range(1000, 2000)]
+    with_small = weigh()
+    assert len(large) == len(small) == 1000
+    if before.malloc_kib is not None and with_large.malloc_kib is not None:
+        assert with_large.malloc_kib - before.malloc_kib == pytest.approx(1030, abs=100)
+    assert with_small.blocks - with_large.blocks == pytest.approx(1000, abs=100)
+
+
+def test_a_slope_needs_three_points() -> None:
+    assert slope_with_margin([(0, 0), (1, 1)]) == (0, math.inf)
+    assert slope_with_margin([(0, 0), (1, 1), (2, 2)]) == pytest.approx((1, 0))
+
+
+@pytest.mark.parametrize("points", [3, 6, 12, 40])
+def test_the_margin_holds_the_slope_that_is_behind_the_noise(points: int) -> None:
     """In 95 of 100 cases."""
     rng, held = random.Random(3), 0
     for _ in range(400):
-        noisy = [(5.0 * n, round(9000 + 5.0 * n / 60 * 7 + rng.gauss(0, 40))) for n in range(240)]
-        slope, margin = slope_kib_per_minute(noisy)
+        noisy = [(5.0 * n, 9000 + 35.0 * n + rng.gauss(0, 40)) for n in range(points)]
+        slope, margin = slope_with_margin(noisy)
         held += abs(slope - 7) <= margin
     assert held == pytest.approx(380, abs=12)
 

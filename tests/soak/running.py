@@ -7,8 +7,7 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, linear_regression
 
@@ -81,24 +80,24 @@ def own_kib(process: int | str = "self") -> int:
     return int(status.partition("RssAnon:")[2].split()[0])
 
 
-# Student's t for 95 %, two-sided, and BLOCKS - 2 degrees of freedom.
-BLOCKS, T_95 = 10, 2.306
+# Student's t for 95 %, two-sided, and 1, 2, ... degrees of freedom (any table of it); for more the
+# last, which is too large rather than too small.
+T_95 = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+    2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
+)  # fmt: skip
 
 
-def slope_kib_per_minute(samples: list[tuple[float, int]]) -> tuple[float, float]:
-    """Give the slope of (seconds, KiB) without the first half (warming up), and its 95 % margin.
+def slope_with_margin(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Give the slope of (x, y) by least squares, and its 95 % margin by Student's t.
 
-    By least squares over the means of ten blocks: samples that follow each other are alike, and
-    would make the margin too small. Infinite for fewer samples than twenty.
+    The points have to be independent of each other. Infinite for fewer than three.
     """
-    kept = samples[len(samples) // 2 :]
-    if len(samples) < 2 * BLOCKS:
+    free = len(points) - 2
+    if free < 1:
         return 0.0, math.inf
-    cuts = [len(kept) * n // BLOCKS for n in range(BLOCKS + 1)]
-    blocks = [kept[first:end] for first, end in pairwise(cuts)]
-    ts = [fmean(t / 60 for t, _ in block) for block in blocks]
-    ys = [fmean(y for _, y in block) for block in blocks]
-    slope, level = linear_regression(ts, ys)
-    rest = sum((y - level - slope * t) ** 2 for t, y in zip(ts, ys, strict=True))
-    spread = sum((t - fmean(ts)) ** 2 for t in ts)
-    return slope, T_95 * math.sqrt(rest / (BLOCKS - 2) / spread)
+    xs, ys = zip(*points, strict=True)
+    slope, level = linear_regression(xs, ys)
+    rest = sum((y - level - slope * x) ** 2 for x, y in points)
+    spread = sum((x - fmean(xs)) ** 2 for x in xs)
+    return slope, T_95[min(free, len(T_95)) - 1] * math.sqrt(rest / free / spread)

@@ -1,4 +1,4 @@
-"""`krixik-async` as it is, but for SIGUSR1: it writes what is alive in it into a file."""
+"""`krixik-async` as it is, but for SIGUSR1: it writes what it has at rest into a file."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import os
 import signal
 from pathlib import Path
 
+import attrs
+
 from krixik_async.__main__ import main
-from tests.soak.living import blocks, living
+from tests.soak.weighing import weigh
 
 # Where to, of the process whose number it has in it.
-WHERE = "KRIXIK_ASYNC_LIVING"
+WHERE = "KRIXIK_ASYNC_WEIGHT"
 
 
 def _tell(_: int, __: object) -> None:
     path = Path(os.environ[WHERE])
-    counts = living()
+    weight = weigh()
     draft = path.with_suffix(".part")
-    draft.write_text(json.dumps({"counts": counts, "blocks": blocks()}), encoding="utf-8")
+    draft.write_text(json.dumps(attrs.asdict(weight)), encoding="utf-8")
     draft.replace(path)
 
 
