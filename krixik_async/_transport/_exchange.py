@@ -26,8 +26,9 @@ from krixik_async._transport._failures import meaning, reported, timed_out
 from krixik_async._transport._given import ClientSender, TransportSender
 from krixik_async._transport._home import ELSEWHERE, Home
 from krixik_async._transport._pace import Pace, TransportStatistics, retry_after_s
-from krixik_async._transport._permits import Permits, Turn
+from krixik_async._transport._permits import Permits
 from krixik_async._transport._seam import Progress, Scope, Sender, Target, host_of
+from krixik_async._transport._turns import Turn, Turns
 from krixik_async._transport._upload import UploadBody
 
 logger = logging.getLogger("krixik_async")
@@ -168,8 +169,7 @@ class Exchanges:
         self._sender = sender
         self._permits = permits
         self._pace = pace
-        # For who is next to wait for a slot.
-        self._line = Permits(1)
+        self._turns = Turns(permits=permits, pace=pace, clock=clock, pause=self.pause)
         self._clock = clock
         self._tasks = tasks
         self._under_way: set[Attempt[Any]] = set()
@@ -202,47 +202,8 @@ class Exchanges:
 
     async def turn(self) -> Turn:
         """Wait until one more request may go. Cancel-safe. Give it to `run`, or release it."""
-        await self._take_turn(follows=False)
+        await self._turns.take(follows=False)
         return Turn(self._permits)
-
-    async def _take_turn(self, *, follows: bool) -> None:
-        await (self._overtake() if follows else self._stand_in_line())
-
-    async def _stand_in_line(self) -> None:
-        """Take a slot and a permit. Who waits for a slot holds no permit: an upload may need it."""
-        came = self._clock.now()
-        await self._line.acquire()
-        try:
-            while True:
-                # From when it came, so that slots do not drift by what waking takes.
-                while (delay := self._pace.next_slot(came) - self._clock.now()) > 0:
-                    await self.pause(delay)
-                had_to_wait = not self._permits.free
-                await self._permits.acquire()
-                if not had_to_wait:
-                    break
-                # Slots that went by unused are gone, and uploads may have taken others.
-                came = self._clock.now()
-                if self._pace.next_slot(came) <= came:
-                    break
-                self._permits.release()
-            self._pace.reserve(came)
-        finally:
-            self._line.release()
-
-    async def _overtake(self) -> None:
-        await self._permits.acquire(urgent=True)
-        try:
-            now = self._clock.now()
-            slot = self._pace.follow(now)
-            while slot > now:
-                await self.pause(slot - now)
-                now = self._clock.now()
-                if self._pace.is_blocked(now):
-                    slot = self._pace.follow(now)
-        except BaseException:
-            self._permits.release()
-            raise
 
     async def run(self, attempt: Attempt[T], turn: Turn | None = None) -> T:
         """Carry the attempt out and give its result.
@@ -252,7 +213,7 @@ class Exchanges:
         out.
         """
         if turn is None:
-            await self._take_turn(follows=attempt.follows)
+            await self._turns.take(follows=attempt.follows)
         else:
             turn.take()
         try:

@@ -17,26 +17,6 @@ class _Waiter:
         self.granted = False
 
 
-class Turn:
-    """Be the right to send one request now: a permit, taken at the pace the service allows."""
-
-    __slots__ = ("_permits", "_taken")
-
-    def __init__(self, permits: Permits) -> None:
-        self._permits = permits
-        self._taken = False
-
-    def take(self) -> None:
-        """Use it: from here on, whoever sends the request gives the permit back."""
-        self._taken = True
-
-    def release(self) -> None:
-        """Give it back, if it was not used. Idempotent."""
-        if not self._taken:
-            self._taken = True
-            self._permits.release()
-
-
 class Permits:
     """Hand out at most `total` permits, first come first served, but to the urgent first."""
 
