@@ -65,6 +65,7 @@ def krixik_server_client(request: pytest.FixtureRequest, krixik_server: ServerPr
     from krixik_async import Krixik
     from krixik_async.testing import _pytest_items
 
+    _pytest_items.check_runs_in_real_time(request.node)
     client = Krixik(api_key=krixik_server.api_key, api_url=krixik_server.url)
     return _pytest_items.keep(request.node, client)
 

@@ -36,7 +36,8 @@ _HEAD = """# Benchmarks
 This page is written by `make bench` from the raw numbers in `benchmarks/results`; what is measured
 and how is said at the head of each module in `benchmarks/`. Client and server are processes of
 their own, each on its core; the variants run in turns in every round; figures are medians over the
-rounds. "official" is the sync client krixik 1.1.19 in its own environment."""
+rounds. "official" is the sync client krixik 1.1.19 in its own environment. "Faster by" and "cheaper
+by" are factors: where one is below 1, krixik_async is slower or takes more."""
 
 
 _REQUESTS = """## Status requests on one core

@@ -2,12 +2,13 @@
 
 One section for each public name of `krixik_async`, `krixik_async.server` and
 `krixik_async.testing`: the signature as the source has it, the docstring, and for classes their
-fields, methods and properties; errors last. Nothing is written by hand, so a page that is out of
-date is a failing test.
+fields, methods and properties; errors last, then the types that signatures name.
+Nothing is written by hand, so a page that is out of date is a failing test.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import re
@@ -17,9 +18,26 @@ from pathlib import Path
 
 import attrs
 
+import krixik_async
+
 PAGE = Path(__file__).with_name("reference.md")
 FIRST = ("Krixik", "Pipeline", "Job")
 MODULES = ("krixik_async", "krixik_async.server", "krixik_async.testing")
+#: what signatures name and nothing exports, by the file that defines it
+WORDS = {
+    "_job.py": ("AnyJob",),
+    "_sending.py": ("LocalFile", "Modules", "ModuleOptions"),
+    "_bulk/_inputs.py": ("Files", "FileLike"),
+    "_bulk/_stream.py": ("OnError",),
+    "_selectors.py": ("Tags", "Selectors", "FileSelectors"),
+    "_files.py": ("SaveTo",),
+    "_waiting.py": ("OnUpdate", "Poll", "StopWaiting", "ReturnWhen"),
+    "_models.py": ("JobState",),
+    "_config.py": ("Settings", "Options"),
+    "_clock.py": ("Clock",),
+    "_offload.py": ("Offload",),
+    "_reply.py": ("JSON",),
+}
 HEAD = """\
 # Reference
 
@@ -37,7 +55,26 @@ def page() -> str:
         public = {name: getattr(found, name) for name in found.__all__ if name[:2] != "__"}
         for name in sorted(public, key=lambda name: _place(name, public[name])):
             parts.extend(_section(name, public[name]))
+    parts.extend(_words())
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _words() -> Iterator[str]:
+    """Give the source of each type that signatures call by a short name."""
+    yield "\n## Types in the signatures\n"
+    yield "What the short names stand for. They are for reading: none of them is exported.\n"
+    for file, names in WORDS.items():
+        path = Path(krixik_async.__file__).parent / file
+        source = path.read_text(encoding="utf-8")
+        defined = {_defined(node): node for node in ast.parse(source).body}
+        yield _code("\n\n".join(str(ast.get_source_segment(source, defined[n])) for n in names))
+
+
+def _defined(node: ast.stmt) -> str:
+    """Give the name that a class or an annotated assignment defines."""
+    if isinstance(node, ast.AnnAssign):
+        return ast.unparse(node.target)
+    return node.name if isinstance(node, ast.ClassDef) else ""
 
 
 def _place(name: str, value: object) -> tuple[bool, int, str]:

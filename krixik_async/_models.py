@@ -30,10 +30,11 @@ class Value:
     __slots__ = ()
 
     def __getitem__(self, key: object) -> NoReturn:
-        name = type(self).__name__
+        has_it = isinstance(key, str) and hasattr(self, key)
+        attribute = f".{key}, or " if has_it else ""
         raise TypeError(
-            f"{name} is a typed value and takes no subscript: "
-            f"write .{key} if it has that attribute, or .to_dict()[{key!r}]"
+            f"{type(self).__name__} is a typed value and takes no subscript: "
+            f"write {attribute}.to_dict()[{key!r}]"
         )
 
 

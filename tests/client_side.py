@@ -65,6 +65,11 @@ class Fault:
         return True
 
 
+def _fresh(error: Exception) -> Exception:
+    """Give one like it: each time that one error is raised adds to what its traceback holds."""
+    return type(error)(*error.args)
+
+
 def says(status: int, body: object = None, **headers: str) -> httpx.Response:
     """Give an answer; a body of bytes goes as it is, anything else as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -104,7 +109,7 @@ class Wire(httpx.AsyncBaseTransport):
         if fault.swallow:
             await self._read(request)
         if fault.before is not None:
-            raise fault.before
+            raise _fresh(fault.before)
         if isinstance(fault.answer, httpx.Response):
             return httpx.Response(
                 fault.answer.status_code, headers=fault.answer.headers, content=fault.answer.content
@@ -114,7 +119,7 @@ class Wire(httpx.AsyncBaseTransport):
             await response.aread()
             await response.aclose()
         if fault.after is not None:
-            raise fault.after
+            raise _fresh(fault.after)
         return response if fault.answer is None else fault.answer(request, response)
 
     async def _read(self, request: httpx.Request) -> None:

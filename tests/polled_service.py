@@ -101,7 +101,7 @@ class House:
         await self.work()
         error = self.list_answer(self.now)
         if error is not None:
-            raise error
+            raise error.with_traceback(None)
         return shown
 
     async def work(self) -> None:
@@ -119,7 +119,7 @@ class House:
     def status_of(self, job: JobRef) -> ProcessStatus:
         error = self.answer(job.request_id, self.now)
         if error is not None:
-            raise error
+            raise error.with_traceback(None)
         done_at = self.done_at.get(job.request_id, float("inf"))
         done = self.now >= done_at + self.status_lag_s
         failed = done and job.request_id in self.failed

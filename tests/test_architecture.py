@@ -29,7 +29,7 @@ ROOMS: dict[str, set[str]] = {
     # the ground: values, time, threads, tasks
     "_version": set(),
     "_reply": set(),
-    "_clock": set(),
+    "_clock": {"_tasks"},
     "_closing": set(),
     "_offload": set(),
     "_tasks": set(),
@@ -147,7 +147,7 @@ ROOMS: dict[str, set[str]] = {
     # the command line
     "_commands": {
         "_account", "_bulk", "_catalogue", "_client", "_errors", "_models", "_pipeline", "_reply",
-        "_results", "_sending", "_waiting", "_wire",
+        "_results", "_sending", "_validation", "_waiting", "_wire",
     },
     "_cli": {"_commands", "_version", "server"},
     "__main__": {"_cli"},

@@ -700,6 +700,17 @@ async def test_outputs_may_be_saved_wherever_no_file_is_looked_for(
     assert not takes_from("in/x.txt", Path("in"))  # one file is not looked for
 
 
+async def test_a_file_whose_name_looks_like_a_pattern_is_one_file(
+    w: World, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shelf.parent)
+    (shelf / "a[1].txt").write_bytes(TEXT)
+    name = f"{shelf.name}/a[1].txt"
+    (outcome,) = await collected(w.books().process_many(name, local_save_directory=shelf))
+    assert outcome.ok
+    assert outcome.input.local_file_path == name
+
+
 class BytesPath:
     def __fspath__(self) -> bytes:
         return b"shelf"
@@ -725,7 +736,7 @@ async def test_a_path_of_bytes_is_refused(w: World) -> None:
 )
 async def test_files_that_are_not_there_are_refused(w: World, files: str, match: str) -> None:
     with pytest.raises(InvalidArgument, match=match):
-        await anext(w.books().process_many(files))
+        await anext(w.books().process_many(files, local_save_directory="out"))
 
 
 def test_bytes_are_not_shown() -> None:

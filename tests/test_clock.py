@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 import anyio
 import pytest
+import trio
 
 from krixik_async._clock import AnchoredClock, Clock, LoopClock
 
@@ -62,3 +64,23 @@ async def test_an_anchored_wall_runs_with_the_loop_from_its_epoch_on() -> None:
     assert clock.wall() == 1_700_000_000.0
     await clock.sleep(3600)
     assert clock.wall() == pytest.approx(1_700_003_600.0, abs=0.01)
+
+
+def test_the_clock_of_a_guest_is_its_own() -> None:
+    """Trio may run as a guest on asyncio's loop; its deadlines are by its own time."""
+    apart: list[float] = []
+
+    async def guest() -> None:
+        apart.append(LoopClock().now() - anyio.current_time())
+
+    async def host() -> None:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        trio.lowlevel.start_guest_run(
+            guest,
+            run_sync_soon_threadsafe=loop.call_soon_threadsafe,
+            done_callback=lambda _: ended.set(),
+        )
+        await ended.wait()
+
+    asyncio.run(host())
+    assert apart == [pytest.approx(0.0, abs=1.0)]

@@ -25,18 +25,20 @@ import pytest
 from click.testing import CliRunner, Result
 
 from krixik_async import (
+    FileRecordNotFound,
     JobOutcome,
     JobRef,
     KeywordHit,
     Krixik,
     SaveFailed,
     SemanticHit,
+    ServerError,
     WaitResult,
     _errors,
 )
 from krixik_async._cli import cli
 from krixik_async._commands._connecting import Connection, connected
-from krixik_async._commands._failing import EXIT_STATUS, INTERRUPTED, exit_status, failing
+from krixik_async._commands._failing import EXIT_STATUS, INTERRUPTED, exit_status, failing, for_each
 from krixik_async._commands._files import _hit_line, _warning_line
 from krixik_async._commands._jobs import follow
 from krixik_async._commands._printing import Printer, columns
@@ -834,9 +836,26 @@ def test_json_draws_no_bar_even_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -
     assert screen.getvalue() == ""
 
 
-def test_failures_of_several_kinds_leave_with_one_status_of_their_own(filled: Shelf) -> None:
-    done = filled.run("delete", "-p", PIPELINE, UNKNOWN, "no-id")
-    assert (done.exit_code, len(done.stderr.splitlines())) == (4, 2)
+def test_failures_of_several_kinds_leave_with_one_status_of_their_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    other = UNKNOWN.replace("1", "2")
+    failures = {UNKNOWN: FileRecordNotFound("none"), other: ServerError("broke")}
+
+    async def act(one: str) -> None:
+        raise failures[one]
+
+    with pytest.raises(click.exceptions.Exit) as left:
+        asyncio.run(for_each("file_id", failures, act))
+    assert (left.value.exit_code, capsys.readouterr().err) == (4, "Error: none\nError: broke\n")
+
+
+def test_an_id_that_cannot_be_one_is_refused_before_anything_is_sent(filled: Shelf) -> None:
+    """Status 2 says that nothing was sent: the file that stands before it is still there."""
+    done = filled.run("delete", "-p", PIPELINE, filled.file_id, "no-id")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("Error: file_id is 'no-id' but must be a uuid")
+    assert filled.file_id in filled.run("list", "-p", PIPELINE).stdout
 
 
 def test_a_rejected_key_ends_a_delete_at_once(tmp_path: Path) -> None:

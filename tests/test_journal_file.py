@@ -410,11 +410,12 @@ def test_a_journal_of_something_else_is_refused(
     refused(path, JournalMismatch, match, attrs.evolve(OWNER, **changes))
 
 
-def test_a_journal_of_a_newer_release_is_refused(path: Path) -> None:
+@pytest.mark.parametrize(("layout", "whose"), [(1, "an older"), (3, "a newer")])
+def test_a_journal_of_another_layout_is_refused(path: Path, layout: int, whose: str) -> None:
     made(path)
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
-    refused(path, JournalMismatch, "newer krixik_async .its layout is 2, this one knows 1")
+        connection.execute(f"PRAGMA user_version = {layout}")
+    refused(path, JournalMismatch, f"{whose} krixik_async .its layout is {layout}, this one knows")
 
 
 def test_a_layout_that_never_was_is_damage(path: Path) -> None:

@@ -146,10 +146,18 @@ def test_values_that_say_the_same_are_equal_however_it_was_sent(value: Any) -> N
 def test_subscripting_fails_with_what_to_write_instead(value: Any) -> None:
     with pytest.raises(TypeError) as caught:
         value["file_id"]
+    attribute = ".file_id, or " if hasattr(value, "file_id") else ""
     assert str(caught.value) == (
         f"{type(value).__name__} is a typed value and takes no subscript: "
-        "write .file_id if it has that attribute, or .to_dict()['file_id']"
+        f"write {attribute}.to_dict()['file_id']"
     )
+
+
+def test_a_subscript_that_is_an_attribute_is_named_as_one() -> None:
+    with pytest.raises(TypeError, match=r"write \.overall_status, or \.to_dict"):
+        ONGOING["overall_status"]
+    with pytest.raises(TypeError, match=r"subscript: write \.to_dict\(\)\['process_status'\]$"):
+        ONGOING["process_status"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
+from krixik_async._clock import LoopClock
 from krixik_async._durations import Durations
 from krixik_async._errors import (
     AuthenticationError,
@@ -21,6 +22,9 @@ from krixik_async._errors import (
 from krixik_async._law import Law
 from krixik_async._models import JobRef
 from krixik_async._poll_policy import PollPolicy
+from krixik_async._polling._entries import Crowd, Entry
+from krixik_async._polling._planner import Planner
+from krixik_async._polling._rounds import Chunk
 from krixik_async._polling._sweep import BAD_LIMIT, OFF_S, SLOW_S, Sweep, expected_per_s
 from tests.polled_service import EPOCH, FIXED, House, ref
 
@@ -511,3 +515,27 @@ def test_the_slow_schedule_begins_where_all_but_one_in_a_hundred_have_ended() ->
     probed = [age for age in at(MINUTE, 0.0, early=True) if age <= 60.0]
     assert 5 <= len(probed) <= 40
     assert all(age >= 60 or age <= 10 for age in at(None, 20.0, early=True) if age < 30) is True
+
+
+def planner_with_one_to_confirm() -> tuple[Planner, Entry, Chunk]:
+    """And a list to send whose jobs are not waited for any more."""
+    crowd = Crowd("p", Sweep(enabled=True))
+    entry, gone = (Entry(JobRef(request_id=n, pipeline="p"), 0.0, crowd=crowd) for n in "ab")
+    planner = Planner(asker=House(), clock=LoopClock(), durations=Durations(), rng=random.Random(1))
+    planner.confirm(entry)
+    gone.place = "gone"
+    chunk = Chunk(crowd, (gone,), ())
+    planner._rounds.chunks.append(chunk)
+    return planner, entry, chunk
+
+
+async def test_a_list_that_nobody_needs_any_more_does_not_hide_a_confirmation() -> None:
+    planner, entry, _ = planner_with_one_to_confirm()
+    assert planner.pick() is entry
+
+
+async def test_once_nobody_waits_nothing_is_held() -> None:
+    planner, entry, _ = planner_with_one_to_confirm()
+    entry.place = "gone"
+    planner.clear()
+    assert planner.work() == 0

@@ -149,6 +149,19 @@ async def test_it(krixik_client, krixik_virtual_time) -> None:
     result.assert_outcomes(passed=2)
 
 
+def test_a_server_of_its_own_is_refused_in_virtual_time(pytester: pytest.Pytester) -> None:
+    """It answers in real time: each call would run into its time limit at once."""
+    result = run(
+        pytester,
+        """
+async def test_it(krixik_server_client, krixik_virtual_time) -> None:
+    await krixik_server_client.check_in()
+""",
+    )
+    result.assert_outcomes(errors=1)
+    says(result, "this test runs in virtual time: every call would time out at once")
+
+
 def test_a_server_of_its_own_goes_wrong_dies_and_comes_back(pytester: pytest.Pytester) -> None:
     """The plan is set from the test; a killed server refuses connections and forgets nothing."""
     result = run(

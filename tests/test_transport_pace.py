@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable
 from functools import partial
 
 import anyio
@@ -246,34 +244,26 @@ async def test_a_waiter_cancelled_as_it_is_handed_a_permit_passes_it_on() -> Non
     assert (first.cancelled(), second.cancelled(), permits.free) == (True, False, 0)
 
 
-def test_a_ticket_keeps_the_slot_after_its_own_for_its_upload() -> None:
+def test_an_upload_takes_the_next_slot() -> None:
     pace = Pace(2.0)
-    assert [pace.reserve(0.0, leads=True) for _ in range(3)] == [0.0, 1.0, 2.0]
-    assert pace.follow(0.1) == 0.5
-    assert pace.follow(1.1) == 1.5
-    assert pace.reserve(1.1) == 3.0
+    assert pace.reserve(0.0) == 0.0
+    assert (pace.next_slot(0.1), pace.follow(0.1)) == (0.5, 0.5)
+    assert pace.next_slot(0.1) == 1.0
 
 
 def test_however_low_the_rate_an_upload_comes_within_its_tickets_life() -> None:
+    """And what comes after it pays for that."""
     pace = Pace(0.01)
-    assert pace.reserve(0.0, leads=True) == 0.0
-    assert pace.follow(0.1) == 10.0
-    assert pace.reserve(0.2) == 200.0
-
-
-def test_a_slot_that_nobody_came_for_is_not_kept_for_ever() -> None:
-    pace = Pace(1.0)
-    pace.reserve(0.0, leads=True)
-    pace.reserve(0.0)
-    assert pace.follow(70.0) == 70.0
-    assert pace.follow(70.0) == 71.0
+    assert pace.reserve(0.0) == 0.0
+    assert pace.follow(0.5) == 10.5
+    assert pace.reserve(0.5) == 200.0
 
 
 def test_an_upload_waits_as_everything_does_when_the_service_says_stop() -> None:
     pace = Pace(1.0)
-    pace.reserve(0.0, leads=True)
+    pace.reserve(0.0)
     pace.throttled(0.5, 30.0)
-    assert pace.follow(0.5) == 31.5
+    assert [pace.follow(0.5), pace.follow(0.5), pace.reserve(0.5)] == [31.5, 32.5, 33.5]
 
 
 @pytest.mark.anyio
@@ -295,105 +285,3 @@ async def test_the_urgent_are_served_first() -> None:
         permits.release()
     assert served == ["urgent", "first", "second"]
     assert permits.free == 1
-
-
-@pytest.mark.anyio
-async def test_who_waits_for_a_slot_lends_the_permit_to_the_urgent_alone() -> None:
-    permits, got = Permits(1), []
-
-    async def waits(name: str, *, urgent: bool = False) -> None:
-        await permits.acquire(urgent=urgent)
-        got.append(name)
-
-    await permits.acquire()
-    async with anyio.create_task_group() as group:
-        group.start_soon(waits, "first in line")
-        await anyio.wait_all_tasks_blocked()
-        permits.lend()
-        await waits("urgent", urgent=True)
-        group.start_soon(partial(waits, "urgent too", urgent=True))
-        await anyio.wait_all_tasks_blocked()
-        assert got == ["urgent"]
-        permits.release()
-        await anyio.wait_all_tasks_blocked()
-        permits.release()
-        await permits.reclaim()
-        assert got == ["urgent", "urgent too"]
-        permits.release()
-    assert got == ["urgent", "urgent too", "first in line"]
-    permits.release()
-    assert permits.free == 1
-
-
-@pytest.mark.anyio
-async def test_who_gives_up_a_permit_that_is_lent_leaves_it_to_the_next() -> None:
-    permits = Permits(1)
-    for borrowed in (False, True):
-        await permits.acquire()
-        permits.lend()
-        if borrowed:
-            await permits.acquire(urgent=True)
-        permits.forgo()
-        if borrowed:
-            assert permits.free == 0
-            permits.release()
-        assert permits.free == 1
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("seed", range(20))
-async def test_lent_or_not_no_more_are_used_than_there_are_and_none_is_lost(seed: int) -> None:
-    """Sixty users, a half urgent, most with a pause before they use it, some cancelled anywhere."""
-    rng = random.Random(seed)
-    permits = Permits(3)
-    used = most = 0
-
-    async def user(*, urgent: bool, pauses: int, uses: int) -> None:
-        nonlocal used, most
-        await permits.acquire(urgent=urgent)
-        if pauses:
-            permits.lend()
-            try:
-                for _ in range(pauses):
-                    await anyio.lowlevel.checkpoint()
-            except BaseException:
-                permits.forgo()
-                raise
-            await permits.reclaim()
-        used += 1
-        most = max(most, used)
-        try:
-            for _ in range(uses):
-                await anyio.lowlevel.checkpoint()
-        finally:
-            used -= 1
-            permits.release()
-
-    async def cut(scope: anyio.CancelScope, work: Callable[[], Awaitable[None]]) -> None:
-        with scope:
-            await work()
-
-    async with anyio.create_task_group() as group:
-        scopes = []
-        for _ in range(60):
-            scopes.append(anyio.CancelScope())
-            work = partial(
-                user,
-                urgent=rng.random() < 0.5,
-                pauses=rng.choice([0, 3, 9]),
-                uses=rng.choice([0, 2]),
-            )
-            group.start_soon(cut, scopes[-1], work)
-            if rng.random() < 0.3:
-                await anyio.lowlevel.checkpoint()
-            if rng.random() < 0.3:
-                rng.choice(scopes).cancel()
-    assert (most, used, permits.free) == (3, 0, 3)
-
-
-def test_slots_kept_for_uploads_that_never_come_are_forgotten() -> None:
-    """Of a client whose tickets are refused, one after the other."""
-    pace = Pace(10.0)
-    for n in range(1000):
-        pace.reserve(float(n), leads=True)
-    assert len(pace._kept) < 100

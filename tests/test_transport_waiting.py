@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from krixik_async._errors import (
     RateLimited,
     ServerError,
     UploadInterrupted,
+    UploadRejected,
 )
 from krixik_async._sources import BytesSource
 from krixik_async._tasks import TaskSet
@@ -83,7 +85,8 @@ async def test_retry_after_stops_the_whole_client() -> None:
             for _ in range(3):
                 group.start_soon(world.transport.call, STATUS, read_text)
         assert world.transport.statistics == TransportStatistics(5, 1, 1)
-    assert since(service)[1:] == [8.0, 9.0, 10.0, 11.0]
+    # One a second at first; each good answer lets it grow.
+    assert since(service)[1:] == [8.0, 9.0, 9.652, 10.277]
 
 
 async def test_refusals_of_one_moment_are_one_piece_of_news(
@@ -106,6 +109,55 @@ async def test_retry_after_holds_back_who_had_a_slot_already() -> None:
     asked = since(service)
     assert asked[:2] == [0.0, 1.0]
     assert min(asked[2:]) >= 31.0
+
+
+async def test_who_gives_up_waiting_takes_no_slot_along() -> None:
+    """Else a program with time-outs of its own would push the line ahead of itself for ever."""
+    service = Service()
+    async with virtual(service, rate_limit=2.0) as world:
+        for _ in range(3):
+            with anyio.move_on_after(1.25):
+                async with anyio.create_task_group() as group:
+                    for _ in range(20):
+                        group.start_soon(world.transport.call, STATUS, read_text)
+    assert since(service) == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5]
+
+
+async def test_a_rate_that_was_lowered_holds_for_those_in_line_already() -> None:
+    service = Service((429, ""))
+    async with virtual(service, rate_limit=10.0) as world, anyio.create_task_group() as group:
+        for _ in range(6):
+            group.start_soon(world.transport.call, STATUS, read_text)
+    assert all(later - one > 0.18 for one, later in pairwise(since(service)))
+
+
+async def test_an_upload_goes_before_all_who_stand_in_line() -> None:
+    service = Service()
+    async with virtual(service, rate_limit=1.0) as world, anyio.create_task_group() as group:
+        for _ in range(4):
+            group.start_soon(world.transport.call, STATUS, read_text)
+        await anyio.sleep(0.5)
+        with pytest.raises(UploadRejected):
+            await world.transport.upload(
+                ticket_for("http://h"), BytesSource(b"x"), file_name="a.txt"
+            )
+        uploaded_at = anyio.current_time() - service.asked[0]
+    assert round(uploaded_at, 3) == 1.0
+    assert since(service) == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+async def test_an_upload_that_waits_is_held_back_by_a_retry_after_too() -> None:
+    service = Service((200, ""), (429, "30"))
+
+    async def upload() -> None:
+        with pytest.raises((UploadRejected, RateLimited)):
+            await world.transport.upload(ticket_for("http://h"), BytesSource(b"x"), file_name="a")
+
+    async with virtual(service, rate_limit=1.0) as world, anyio.create_task_group() as group:
+        await world.transport.call(STATUS, read_text)
+        group.start_soon(upload)
+        group.start_soon(upload)
+    assert since(service) == [0.0, 1.0, 32.0]
 
 
 async def test_retry_after_as_a_date_is_held_against_the_wall() -> None:

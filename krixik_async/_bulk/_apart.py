@@ -29,14 +29,17 @@ def takes_from(source: str, directory: Path) -> bool:
 
     False for a single file; whatever of a file's own name a pattern wants does not count.
     """
-    path, target = Path(source), Path(_tidy(directory))
-    if path.is_dir() or not has_wildcard(source):
-        return target == Path(_tidy(path))
-    *folders, name = path.parts
+    if "\0" in source:
+        return False  # no name of anything: it is refused when it is looked for
+    target = Path(os.path.realpath(directory))
+    # `os.path` rather than Path: what cannot be a name, being too long, is no reason to raise here.
+    if os.path.exists(source) or not has_wildcard(source):  # noqa: PTH110
+        return target == Path(os.path.realpath(source))
+    *folders, name = Path(source).parts
     if name == "**":  # any depth, as glob has it
         folders.append(name)
     fixed = next((n for n, part in enumerate(folders) if has_wildcard(part)), len(folders))
-    root = Path(_tidy(Path(*folders[:fixed])))
+    root = Path(os.path.realpath(Path(*folders[:fixed])))
     return _fits((*root.parts, *folders[fixed:]), target.parts)
 
 
@@ -48,7 +51,3 @@ def _fits(patterns: Sequence[str], parts: Sequence[str]) -> bool:
     if first == "**":
         return _fits(others, parts) or (fits(parts[0], "*") and _fits(patterns, parts[1:]))
     return fits(parts[0], first) and _fits(others, parts[1:])
-
-
-def _tidy(path: Path) -> str:
-    return os.path.realpath(path)

@@ -44,11 +44,15 @@ def failing(interrupted: str = "Jobs that were sent go on.") -> Iterator[None]:
         raise click.exceptions.Exit(INTERRUPTED) from None
 
 
-async def for_each(ids: Iterable[str], act: Callable[[str], Awaitable[None]]) -> None:
+async def for_each(name: str, ids: Iterable[str], act: Callable[[str], Awaitable[None]]) -> None:
     """Act on every id, also after one that fails; leave with the status of what went wrong.
 
-    A rejected key ends it: no other id would fare better.
+    An id that cannot be one is refused before anything is sent: status 2 promises that. A rejected
+    key ends it: no other id would fare better.
     """
+    from krixik_async._validation import check_id
+
+    ids = [check_id(name, one) for one in ids]
     statuses: set[int] = set()
     for one in ids:
         try:

@@ -83,7 +83,7 @@ def selectors(*, tag_texts: tuple[str, ...], max_files: int, **given: Any) -> Se
 @selecting
 @connected
 async def list_files(connection: Connection, chosen: Chosen, **given: Any) -> None:
-    """List finished files, newest first; all of them if nothing chooses."""
+    """List finished files, newest first. All if nothing chooses, up to --max-files."""
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
         found = await pipeline.list(**selectors(**given))
@@ -121,7 +121,7 @@ def _warning_line(warning: object) -> str:
 async def search(
     connection: Connection, query: str, chosen: Chosen, k: int | None, **given: Any
 ) -> None:
-    """Search finished files by keyword or by meaning, as the pipeline's last module says."""
+    """Search finished files. By keyword or by meaning, as the pipeline's last module says."""
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
         found = await _search(pipeline, query, k, selectors(**given))
@@ -173,7 +173,7 @@ def _hit_line(hit: KeywordHit | SemanticHit) -> str:
 async def fetch(
     connection: Connection, file_ids: tuple[str, ...], chosen: Chosen, out: Path
 ) -> None:
-    """Save the outputs of finished files; goes on after one that cannot be fetched."""
+    """Save the outputs of finished files. Goes on after one that cannot be fetched."""
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
 
@@ -181,7 +181,7 @@ async def fetch(
             output = await pipeline.fetch_output(file_id=file_id, local_save_directory=out)
             connection.printer.result(output.to_dict(), map(str, output.process_output_files))
 
-        await for_each(file_ids, fetch_one)
+        await for_each("file_id", file_ids, fetch_one)
 
 
 @click.command()
@@ -189,7 +189,7 @@ async def fetch(
 @pipeline_option
 @connected
 async def delete(connection: Connection, file_ids: tuple[str, ...], chosen: Chosen) -> None:
-    """Delete finished files; goes on after one that cannot be deleted."""
+    """Delete finished files. Goes on after one that cannot be deleted."""
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
 
@@ -197,7 +197,7 @@ async def delete(connection: Connection, file_ids: tuple[str, ...], chosen: Chos
             done = await pipeline.delete(file_id=file_id)
             connection.printer.result(done.to_dict(), [f"deleted {file_id}"])
 
-        await for_each(file_ids, delete_one)
+        await for_each("file_id", file_ids, delete_one)
 
 
 @click.command()

@@ -39,7 +39,7 @@ save_token_option = click.option(
 @pipeline_option
 @connected
 async def status(connection: Connection, request_ids: tuple[str, ...], chosen: Chosen) -> None:
-    """Ask once how far jobs are, module by module; goes on after one that is not on record."""
+    """Ask once how far jobs are. Goes on after one that is not on record."""
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
 
@@ -49,7 +49,7 @@ async def status(connection: Connection, request_ids: tuple[str, ...], chosen: C
             value = {**found.to_dict(), "process_id": request_id}
             connection.printer.result(value, [_status_line(request_id, found)])
 
-        await for_each(request_ids, ask)
+        await for_each("request_id", request_ids, ask)
 
 
 def _status_line(request_id: str, found: ProcessStatus) -> str:
@@ -97,7 +97,7 @@ async def resume(
     timeout: float | None,
     token_file: Path | None,
 ) -> None:
-    """Go on waiting for the jobs of a token, as --save-token wrote it."""
+    """Go on waiting for the jobs of a token. It is a file as --save-token writes it."""
     from krixik_async._results import read_token
 
     try:

@@ -12,7 +12,7 @@ from krixik_async._commands._printing import Printer, columns
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def modules(name: str | None, as_json: bool) -> None:
-    """List the modules that a pipeline can be made of, or show one."""
+    """List the modules for pipelines, or show one."""
     from krixik_async._catalogue import MODULES
 
     printer = Printer(as_json)
@@ -37,7 +37,7 @@ def modules(name: str | None, as_json: bool) -> None:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that completes commands and options in a shell.
+    """Print the script for completion in a shell.
 
     For bash, in ~/.bashrc: eval "$(krixik-async completion bash)"
     """

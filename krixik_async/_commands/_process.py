@@ -131,9 +131,10 @@ def _paths(given: str) -> list[str]:
 @click.option("--dry-run", is_flag=True, help="Check everything, say what would be done, stop.")
 @connected
 async def process(connection: Connection, chosen: Chosen, dry_run: bool, **given: Any) -> None:
-    """Send files through a pipeline and wait for them; a FILE may be a folder or a pattern.
+    """Send files through a pipeline and wait for them.
 
-    One line a file as it ends. The exit status is 0 if all are complete.
+    A FILE may be a folder or a pattern. One line a file as it ends. The exit status is
+    0 if all are complete.
     """
     wanted = Wanted(**given)
     wanted.check()

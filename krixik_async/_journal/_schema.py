@@ -18,7 +18,8 @@ from krixik_async._journal._steps import STEPS
 
 # "krxj" as SQLite's application id, so that a database of something else is told from a journal.
 APPLICATION_ID = 0x6B72786A
-VERSION = 1
+# 1, without checksums, was in use before the first release.
+VERSION = 2
 
 _STEPS = ", ".join(f"'{step}'" for step in STEPS)
 _CREATE = f"""
@@ -105,13 +106,14 @@ def check(connection: sqlite3.Connection, owner: Owner, where: str) -> None:
             f"{where} is a database of another program, not a journal: name another file"
         )
     version = _pragma(connection, "user_version")
-    if version > VERSION:
+    if version < 1:
+        raise damaged(where, f"its layout is {version}, which no release has written")
+    if version != VERSION:
+        whose = "a newer" if version > VERSION else "an older"
         raise JournalMismatch(
-            f"{where} was written by a newer krixik_async (its layout is {version}, this one "
+            f"{where} was written by {whose} krixik_async (its layout is {version}, this one "
             f"knows {VERSION}): go on with that release; nothing was changed"
         )
-    if version != VERSION:
-        raise damaged(where, f"its layout is {version}, which no release has written")
     found = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
     if found != ["ok"]:
         raise damaged(where, "; ".join(map(str, found)))

@@ -221,20 +221,28 @@ class Planner:
         return len(self._confirm) + len(self._rounds.chunks) + len(self._ready)
 
     def _pick(self, now: float) -> Entry | Chunk | None:
-        entry: Entry | None = None
-        listing = self._rounds.chunks and len(self._confirm) < _TO_LIST
-        while self._confirm and entry is None and not listing:
+        picked: Entry | Chunk | None = None
+        if len(self._confirm) < _TO_LIST:
+            picked = self._next_chunk(now)
+        picked = picked or self._next_to_confirm() or self._next_chunk(now) or self._ready.pop(now)
+        if isinstance(picked, Entry):
+            picked.place = "asked"
+        return picked
+
+    def _next_to_confirm(self) -> Entry | None:
+        while self._confirm:
             entry = self._confirm.popleft()
-            entry = entry if entry.place == "ready" else None
-        while entry is None and self._rounds.chunks:
+            if entry.place == "ready":
+                return entry
+        return None
+
+    def _next_chunk(self, now: float) -> Chunk | None:
+        while self._rounds.chunks:
             chunk = self._rounds.chunks.popleft()
             if any(swept.place != "gone" for swept in chunk.entries):
                 return chunk
             chunk.crowd.sweep.answered(now, 0)  # everybody has left meanwhile
-        entry = entry or self._ready.pop(now)
-        if entry is not None:
-            entry.place = "asked"
-        return entry
+        return None
 
     def _may_look(self, entry: Entry, now: float) -> bool:
         """Tell whether a job that bulk looks look for may be looked at by itself besides."""

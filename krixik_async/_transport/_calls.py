@@ -32,10 +32,11 @@ from krixik_async._transport._download import Saving
 from krixik_async._transport._exchange import Exchanges, Posted, Streamed, choose_sender
 from krixik_async._transport._pace import Pace, TransportStatistics
 from krixik_async._transport._part import look
-from krixik_async._transport._permits import Permits, Turn
+from krixik_async._transport._permits import Permits
 from krixik_async._transport._posting import read_whole, timeouts
 from krixik_async._transport._retry import MayRepeat, Retries, may_repeat_download
 from krixik_async._transport._seam import Target
+from krixik_async._transport._turns import Turn
 from krixik_async._transport._upload import UploadBody
 from krixik_async._version import __version__
 
@@ -171,13 +172,7 @@ class Transport:
         async def once() -> T:
             nonlocal turn
             mine, turn = turn, None
-            posted = Posted(
-                name=endpoint.name,
-                limit_s=limit,
-                target=target,
-                content=content,
-                leads=isinstance(request, _wire.Submit),
-            )
+            posted = Posted(name=endpoint.name, limit_s=limit, target=target, content=content)
             try:
                 reply = await self._exchanges.run(posted, mine)
             except AnswerLost:

@@ -26,8 +26,9 @@ from krixik_async._transport._failures import meaning, reported, timed_out
 from krixik_async._transport._given import ClientSender, TransportSender
 from krixik_async._transport._home import ELSEWHERE, Home
 from krixik_async._transport._pace import Pace, TransportStatistics, retry_after_s
-from krixik_async._transport._permits import Permits, Turn
+from krixik_async._transport._permits import Permits
 from krixik_async._transport._seam import Progress, Scope, Sender, Target, host_of
+from krixik_async._transport._turns import Turn, Turns
 from krixik_async._transport._upload import UploadBody
 
 logger = logging.getLogger("krixik_async")
@@ -53,8 +54,7 @@ class Attempt(ABC, Generic[T]):
     # Runs apart from its caller even where the sender would not need that: for what has files
     # of its own to clean up.
     in_own_task: bool = False
-    # A ticket leads to an upload; and an upload, which follows, must not stand behind others.
-    leads: bool = False
+    # An upload follows its ticket, which does not live long: it must not stand behind others.
     follows: bool = False
     is_wanted: bool = True
     # What became of it, for the log: the answer's status, or in words.
@@ -169,6 +169,7 @@ class Exchanges:
         self._sender = sender
         self._permits = permits
         self._pace = pace
+        self._turns = Turns(permits=permits, pace=pace, clock=clock, pause=self.pause)
         self._clock = clock
         self._tasks = tasks
         self._under_way: set[Attempt[Any]] = set()
@@ -201,25 +202,8 @@ class Exchanges:
 
     async def turn(self) -> Turn:
         """Wait until one more request may go. Cancel-safe. Give it to `run`, or release it."""
-        await self._take_turn()
+        await self._turns.take(follows=False)
         return Turn(self._permits)
-
-    async def _take_turn(self, *, leads: bool = False, follows: bool = False) -> None:
-        await self._permits.acquire(urgent=follows)
-        try:
-            now = self._clock.now()
-            slot = self._pace.follow(now) if follows else self._pace.reserve(now, leads=leads)
-        except BaseException:
-            self._permits.release()
-            raise
-        if slot > now:
-            self._permits.lend()
-            try:
-                await self._await_slot(slot, now, leads=leads)
-            except BaseException:
-                self._permits.forgo()
-                raise
-            await self._permits.reclaim()
 
     async def run(self, attempt: Attempt[T], turn: Turn | None = None) -> T:
         """Carry the attempt out and give its result.
@@ -229,7 +213,7 @@ class Exchanges:
         out.
         """
         if turn is None:
-            await self._take_turn(leads=attempt.leads, follows=attempt.follows)
+            await self._turns.take(follows=attempt.follows)
         else:
             turn.take()
         try:
@@ -293,13 +277,6 @@ class Exchanges:
             raise ClientClosed(
                 "the client was closed while this was under way: it may or may not have been done"
             )
-
-    async def _await_slot(self, slot: float, now: float, *, leads: bool) -> None:
-        while (delay := slot - now) > 0:
-            await self.pause(delay)
-            now = self._clock.now()
-            if self._pace.is_blocked(now):
-                slot = self._pace.reserve(now, leads=leads)
 
     def _open_sender(self) -> Sender:
         if self._closed:

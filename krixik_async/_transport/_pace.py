@@ -2,16 +2,15 @@
 
 Requests are given slots 1/rate seconds apart. "Too many" (429, 503) halves the rate and a good
 answer lets it grow by a fixed step a second, as TCP does (AIMD; Chiu and Jain 1989); a
-`Retry-After` stops everything until then. A ticket takes two slots, the second for its upload: a
-ticket lives a minute, and behind hundreds of others that ask for tickets its upload would come too
-late. Retries draw on one budget, so that a service that is
-down is not asked `attempts` times by every call.
+`Retry-After` stops everything until then. Who waits for a slot has none yet, so that whoever gives
+up takes none along; but an upload takes the next one at once, past all who wait: its ticket lives
+a minute, and behind hundreds of others that ask for tickets it would come too late. Retries draw on
+one budget, so that a service that is down is not asked `attempts` times by every call.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -28,9 +27,7 @@ _RECOVERY_S = 30.0
 # client that sends little was not the cause, and `Retry-After` is there for longer pauses.
 _SLOWEST_PER_S = 1.0
 _RATE_WINDOW_S = 1.0
-# A slot kept for an upload is for a ticket that lives 60 s; later nobody comes for it. And however
-# low the rate is, it is not much later than the ticket's own, at the cost of what comes after.
-_KEPT_S = 60.0
+# However low the rate is, an upload goes within its ticket's life, at the cost of what comes after.
 _FOLLOW_WITHIN_S = 10.0
 
 # botocore's standard retry quota (1.40, 2026-11): 500 tokens, a retry takes 5, a success gives 1.
@@ -63,7 +60,6 @@ class Pace:
         self._window_start = -math.inf
         self._window_count = 0
         self._measured = 0.0
-        self._kept: deque[float] = deque()
 
     @property
     def rate(self) -> float | None:
@@ -74,31 +70,27 @@ class Pace:
         """Tell whether a `Retry-After` is running."""
         return now < self._blocked_until
 
-    def reserve(self, now: float, *, leads: bool = False) -> float:
-        """Take the next slot; gives the time at which it begins, `now` if at once.
-
-        For a request that `leads` to an upload the one after it is kept, see `follow`.
-        """
+    def next_slot(self, now: float) -> float:
+        """Tell when the next request may go; `now` if at once."""
         slot = max(now, self._blocked_until)
-        if self._rate is not None:
-            slot = max(slot, self._next_slot)
-            self._next_slot = slot + 1.0 / self._rate
-            if leads:
-                while self._kept and self._kept[0] < now - _KEPT_S:
-                    self._kept.popleft()  # its ticket was refused: no upload came
-                self._kept.append(min(self._next_slot, slot + _FOLLOW_WITHIN_S))
-                self._next_slot += 1.0 / self._rate
-        self._count(now)
+        return slot if self._rate is None else max(slot, self._next_slot)
+
+    def reserve(self, now: float) -> float:
+        """Take the next slot; gives the time at which it begins, `now` if at once."""
+        slot = self.next_slot(now)
+        self._take(slot, now)
         return slot
 
     def follow(self, now: float) -> float:
-        """Take the slot that was kept for an upload, or the next one if there is none."""
-        while self._kept:
-            kept = self._kept.popleft()
-            if kept >= now - _KEPT_S:
-                self._count(now)
-                return max(now, self._blocked_until, kept)
-        return self.reserve(now)
+        """Take the next slot for an upload, or an earlier time if that is too far off."""
+        slot = min(self.next_slot(now), max(now, self._blocked_until) + _FOLLOW_WITHIN_S)
+        self._take(slot, now)
+        return slot
+
+    def _take(self, slot: float, now: float) -> None:
+        if self._rate is not None:
+            self._next_slot = max(self._next_slot, slot) + 1.0 / self._rate
+        self._count(now)
 
     def throttled(self, now: float, retry_after_s: float | None) -> bool:
         """Learn of a "too many"; tells whether that changed anything (once a second at most)."""
@@ -114,7 +106,6 @@ class Pace:
         self._rate = max(before / 2.0, min(_SLOWEST_PER_S, self._ceiling))
         self._last_halving = self._last_growth = now
         # Slots handed out at the old rate are forgotten; the new ones begin here.
-        self._kept.clear()
         self._next_slot = max(now, self._blocked_until) + 1.0 / self._rate
         return True
 

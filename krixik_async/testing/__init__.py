@@ -1,11 +1,14 @@
 """Tools for testing code that uses krixik_async: a product with the client's own promises.
 
 `simulate` plays a poll policy against durations; `FaultPlan` and the faults in it let calls to the
-embedded server go wrong; `VirtualTimeLoop` lets hours pass at once; `ServerProcess` runs the server
-in a process of its own. The pytest plugin, which is there wherever the package is installed, has
-fixtures for the last three.
+embedded server go wrong; `VirtualTimeLoop` lets hours pass at once, with `AnchoredClock` and
+`InlineOffload` for clients that you make under it; `ServerProcess` runs the server in a process of
+its own. The pytest plugin, which is there wherever the package is installed, has fixtures for
+faults, virtual time and servers.
 """
 
+from krixik_async._clock import AnchoredClock
+from krixik_async._offload import InlineOffload
 from krixik_async.server._faults import (
     Answer,
     Corrupt,
@@ -26,6 +29,7 @@ from krixik_async.testing._simulate import Simulation, simulate
 from krixik_async.testing._virtual_time import VirtualTimeLoop
 
 __all__ = [
+    "AnchoredClock",
     "Answer",
     "Corrupt",
     "Delay",
@@ -35,6 +39,7 @@ __all__ = [
     "Fault",
     "FaultCount",
     "FaultPlan",
+    "InlineOffload",
     "Lag",
     "Refuse",
     "ServerProcess",

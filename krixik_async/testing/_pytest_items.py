@@ -86,6 +86,15 @@ def check_runs_virtually(item: pytest.Item) -> None:
         )
 
 
+def check_runs_in_real_time(item: pytest.Item) -> None:
+    """Fail a test whose clock would run away while a server in another process answers."""
+    if is_virtual(item):
+        pytest.fail(
+            "krixik_server_client has a server of real time, and this test runs in virtual time: "
+            "every call would time out at once. Use krixik_client here"
+        )
+
+
 def _is_marked_for_all(item: pytest.Item) -> bool:
     """Tell whether it is pytest-asyncio's auto mode that has marked this test, as it does all."""
     if not item.config.pluginmanager.hasplugin("asyncio"):

@@ -13,9 +13,9 @@ four quarters of work with a rest after each: faults off, all files deleted, not
   settles for long. What is finer than that is for the counts to show.
 
 glibc gives each thread an arena of its own, which keeps what the thread's busiest moment took. As
-threads come and go that goes on rising for an hour, up to a bound, and says nothing of what is in
-use (see docs/reliability.md); so both processes are run with one arena, MALLOC_ARENA_MAX=1, if the
-environment does not say otherwise.
+threads come and go that goes on rising for long, and says nothing of what is in use (see
+docs/reliability.md); so both processes are run with one arena, MALLOC_ARENA_MAX=1, if the
+environment does not say otherwise. Decided after the first four runs, which missed the limit.
 """
 
 from __future__ import annotations

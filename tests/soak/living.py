@@ -24,8 +24,6 @@ BOUNDED: Mapping[str, int] = {
     "_polling._sweep.Sweep.canaries": 5,
     # The event loop keeps the context in which a connection was made, and what is in there.
     "_transport._seam.Progress": 64,
-    # For uploads whose tickets were refused: let go of by the next ticket that comes later.
-    "_transport._pace.Pace._kept": 64,
     "server._young.YoungRecords._lagging": 200,
     # How many connections wait for their next request is the client's doing.
     "server._connections.BoundedConnection": 2000,
