@@ -349,3 +349,16 @@ async def test_who_gets_a_permit_when_the_slot_is_gone_leaves_it_to_others_until
         group.start_soon(partial(send, "retried upload", at=1.8, takes=0.1, follows=True))
     assert begun == [("first", 0), ("upload", 1.5), ("retried upload", 2.5), ("second", 3.5)]
     assert permits.free == 1
+
+
+@pytest.mark.parametrize("follows", [True, False])
+async def test_who_gives_up_while_waiting_for_a_slot_takes_nothing_along(follows: bool) -> None:
+    permits, pace, clock = Permits(2), Pace(0.2), LoopClock()
+    turns = Turns(permits=permits, pace=pace, clock=clock, pause=clock.sleep)
+    start = clock.now()
+    await turns.take(follows=False)
+    with anyio.move_on_after(2) as scope:
+        await turns.take(follows=follows)
+    assert (scope.cancelled_caught, permits.free) == (True, 1)
+    await turns.take(follows=False)
+    assert round(clock.now() - start) == (10 if follows else 5)
