@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,15 @@ async def w(tmp_path: Path) -> AsyncIterator[World]:
     """Give a server and a client of it, in this process; for tests on `virtual_backend`."""
     async with world(tmp_path) as here:
         yield here
+
+
+@pytest.fixture
+def what_is_new() -> Iterator[None]:
+    """Keep what other tests have left out of counts of live objects."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

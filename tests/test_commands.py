@@ -10,10 +10,12 @@ import os
 import pty
 import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import uuid
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ from krixik_async._commands._files import _hit_line, _warning_line
 from krixik_async._commands._jobs import follow
 from krixik_async._commands._printing import Printer, columns
 from krixik_async._commands._process import Wanted
+from krixik_async._journal import _rows
 from krixik_async.testing import Answer, Delay, FaultPlan, ServerProcess
 
 PIPELINE = "books=keyword-db"
@@ -675,20 +678,96 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(folder: Path, tmp_p
     assert json.loads(listed.stdout)["items"] == []
 
 
-def test_a_dry_run_refuses_what_comes_twice_and_says_what_it_does_not_look_into(
-    folder: Path, tmp_path: Path
-) -> None:
-    journal, file = tmp_path / "run.db", str(folder / "a.txt")
-    journal.write_bytes(b"")
+def test_a_dry_run_refuses_what_comes_twice(folder: Path, tmp_path: Path) -> None:
+    file = str(folder / "a.txt")
     options = ["--local", str(tmp_path / "data"), "-p", PIPELINE, "--dry-run"]
-    done = CliRunner().invoke(
-        cli, ["process", *options, "--journal", str(journal), "--keep-names", file, file]
-    )
+    done = CliRunner().invoke(cli, ["process", *options, "--keep-names", file, file])
     assert (done.exit_code, done.stdout) == (2, f"{file}  {len(TEXT)} bytes -> /etc/a.txt\n")
-    said = done.stderr.splitlines()
-    assert said[0].startswith(f"{journal} is not looked into: what it knows to be sent is not sent")
-    assert "was given twice in one call" in said[1]
-    assert journal.read_bytes() == b""
+    assert "was given twice in one call" in done.stderr
+
+
+def rewritten(connection: sqlite3.Connection, step: str) -> None:
+    """Let the only entry of a journal be at this step."""
+    (key,) = connection.execute("SELECT key FROM files").fetchone()
+    found = _rows.find(connection, key)
+    assert found is not None
+    values = _rows._values(attrs.evolve(found[0], step=step))
+    connection.execute("UPDATE files SET step = :step, checksum = :checksum", values)
+
+
+def beside(journal: Path) -> dict[str, tuple[bytes, int]]:
+    """Give all that there is of a journal."""
+    files = journal.parent.glob(f"{journal.name}*")
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def test_a_dry_run_looks_into_the_journal_and_leaves_no_trace(folder: Path, tmp_path: Path) -> None:
+    data, journal, out = str(tmp_path / "data"), tmp_path / "run.db", tmp_path / "out"
+    a, b = str(folder / "a.txt"), str(folder / "b.txt")
+    options = ["--local", data, "-p", PIPELINE, "--journal", str(journal)]
+
+    def dry(*more: str) -> Result:
+        before = beside(journal)
+        done = CliRunner().invoke(cli, ["process", *options, "--dry-run", *more, a, b])
+        assert beside(journal) == before
+        return done
+
+    new = dry().stdout.splitlines()
+    assert [line.rpartition("/")[2] for line in new] == ["(a generated name)"] * 2
+    assert CliRunner().invoke(cli, ["process", *options, a]).exit_code == 0
+    done = dry()
+    assert (done.exit_code, done.stdout.splitlines()) == (
+        0,
+        [f"{a}  complete: sent already, nothing to do", new[1]],
+    )
+    fetched = dry("--out", str(out)).stdout.splitlines()[0]
+    assert fetched == f"{a}  complete: sent already, its output would be fetched"
+    assert not out.exists()
+    said = [json.loads(line) for line in dry("--json").stdout.splitlines()]
+    assert [one["would"] for one in said] == ["skip", "send"]
+    assert (said[0]["step"], said[0]["bytes"]) == ("complete", None)
+    assert said[0]["request_id"]
+    assert said[1]["request"]["pipeline"] == "books"
+    assert CliRunner().invoke(cli, ["process", *options, "--out", str(out), a]).exit_code == 0
+    assert dry("--out", str(out)).stdout.splitlines()[0].startswith(f"{a}  fetched: sent")
+    other = dry("--tag", "a=b")
+    assert other.exit_code == 2
+    assert "was sent with other arguments" in other.stderr
+    journal.write_bytes(b"?")
+    damaged = dry()
+    assert (damaged.exit_code, damaged.stdout) == (1, "")
+    assert f"journal '{journal}' is damaged" in damaged.stderr
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ("ticketed", "bytes -> /etc/(a generated name)  (it may have been sent: that would be"),
+        ("running", "running: sent already, would be waited for"),
+        ("failed", "failed: sent already, nothing to do"),
+    ],
+)
+def test_a_dry_run_tells_what_was_begun(
+    folder: Path, tmp_path: Path, step: str, words: str
+) -> None:
+    """Also what is in the -wal only, as after a kill; and what another process is at."""
+    journal, a = tmp_path / "run.db", str(folder / "a.txt")
+    options = ["--local", str(tmp_path / "data"), "-p", PIPELINE, "--journal", str(journal)]
+    assert CliRunner().invoke(cli, ["process", *options, a]).exit_code == 0
+    command = ["process", *options, "--dry-run", "--out", str(tmp_path / "out"), a]
+    with closing(sqlite3.connect(journal, isolation_level=None)) as connection:
+        (row,) = connection.execute("SELECT id FROM files").fetchall()
+        rewritten(connection, step)
+        assert journal.with_name("run.db-wal").stat().st_size
+        before = beside(journal)
+        done = CliRunner().invoke(cli, command)
+        assert (done.exit_code, done.stderr) == (0, "")
+        assert words in done.stdout
+        assert beside(journal) == before
+        connection.execute("INSERT INTO workers VALUES (99, '', 1e12)")
+        connection.execute("UPDATE files SET owner = 99 WHERE id = ?", row)
+        busy = CliRunner().invoke(cli, command).stdout
+    assert ("another process is at it" in busy) is (step != "failed")
 
 
 def test_how_many_files_there_are_is_known_for_names_alone(folder: Path) -> None:

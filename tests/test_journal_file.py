@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from krixik_async import JournalDamaged, JournalError, JournalMismatch, KrixikError
-from krixik_async._journal import Entry, Owner, _file, _rows, account_digest
+from krixik_async._journal import Entry, JournalLook, Owner, _file, _rows, account_digest
 from krixik_async._journal._file import Busy, JournalFile, Written
 from krixik_async._journal._rows import Claims
 from krixik_async._journal._schema import is_whole, set_mark
@@ -601,3 +601,41 @@ def test_the_account_is_told_apart_without_its_key(path: Path) -> None:
     assert account(b"one") != account(b"two")
     # Were they simply joined, the boundary could be moved.
     assert account_digest(b"", "ab", "c") != account_digest(b"", "a", "bc")
+
+
+# --- a look that leaves no trace -----------------------------------------------------------------
+
+
+def test_a_look_is_refused_where_it_cannot_be_of_one_moment(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process writes as it is copied."""
+    made(path)
+
+    def copied(source: str, to: str) -> None:
+        Path(to).write_bytes(Path(source).read_bytes())
+        path.write_bytes(path.read_bytes() + b"?")
+
+    monkeypatch.setattr("krixik_async._journal._look.shutil.copyfile", copied)
+    with pytest.raises(JournalError, match="being written by another process all the time"):
+        JournalLook(path, OWNER)
+
+
+def test_a_look_at_what_cannot_be_read_or_trusted_is_refused(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(JournalError, match=r"run.db. cannot be read: Is a directory"):
+        JournalLook(path, OWNER)
+
+
+def test_a_look_finds_a_damaged_entry(path: Path) -> None:
+    with opened(path) as file:
+        put(file, "a")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE files SET file_name = 'b.txt'")
+    look = JournalLook(path, OWNER)
+    try:
+        assert look.find("b", 0.0) is None
+        with pytest.raises(JournalDamaged, match="entry of 'a' is damaged"):
+            look.find("a", 0.0)
+    finally:
+        look.close()

@@ -19,7 +19,7 @@ from tests.soak import endurance
 from tests.soak.living import BOUNDED, grown, living
 from tests.soak.operations import OPERATIONS, TEXT, desk
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("what_is_new")]
 
 EACH_SECOND = PollPolicy.fixed(1)
 

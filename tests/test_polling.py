@@ -491,6 +491,7 @@ async def test_detached_jobs_do_not_pile_up() -> None:
     staying.detach()
 
 
+@pytest.mark.usefixtures("what_is_new")
 async def test_when_nobody_waits_no_job_is_kept() -> None:
     """Whether they ended or were left, and wherever in line they were."""
     house = House({f"r{n}": 40.0 + n / 10 for n in range(200)}, max_looks=4)

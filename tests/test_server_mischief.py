@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -198,6 +199,22 @@ async def test_of_records_that_are_gone_nothing_is_kept(monkeypatch: pytest.Monk
         await young.tidy()
     assert asked == [4, 8, 8]
     assert [*young._lagging] == ["0", "1", "2", "new 3"]
+
+
+async def test_deleted_records_lag_no_more_and_nothing_of_them_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_young, "_MANY", 4)
+    async with local(None, Lag(seconds=0.1)) as world:
+        pipeline = world.krixik.create_pipeline(name="books", module_chain=["parser"])
+        for number in range(12):
+            job = await pipeline.process(local_file_path=TEXT, file_name=f"d{number}.txt")
+            await job
+            if number:
+                await pipeline.delete(file_id=job.file_id)
+        gc.collect()
+        (young,) = (one for one in gc.get_objects() if isinstance(one, _young.YoungRecords))
+        assert len(young._lagging) < 5
 
 
 async def test_a_refused_ticket_begins_no_record() -> None:

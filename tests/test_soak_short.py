@@ -102,6 +102,7 @@ def test_the_canary_would_be_seen(short: Run) -> None:
     assert listener.heard["somewhere"] == 1
 
 
+@pytest.mark.usefixtures("what_is_new")
 def test_under_mixed_faults_for_a_virtual_minute(
     short: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +117,7 @@ def test_under_mixed_faults_for_a_virtual_minute(
     assert short.found == []
 
 
+@pytest.mark.usefixtures("what_is_new")
 def test_a_thousand_calls_leave_nothing(short: Run) -> None:
     """By the count of objects: blocks are for more calls to tell."""
     short.runs = 900

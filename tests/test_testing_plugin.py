@@ -232,6 +232,22 @@ async def test_real(krixik_client) -> None:
     result.assert_outcomes(passed=2)
 
 
+def test_virtual_time_is_had_without_pytest_asyncio(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+import asyncio
+async def test_ten_hours(krixik_client, krixik_virtual_time) -> None:
+    await asyncio.sleep(36_000)
+    await krixik_client.check_in()
+""",
+        "-p",
+        "no:asyncio",
+        ini="[pytest]\nfilterwarnings = error\n",
+    )
+    result.assert_outcomes(passed=1)
+
+
 def test_the_server_of_the_session_is_one(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,9 @@ from krixik_async._errors import (
 from krixik_async._sources import BytesSource
 from krixik_async._tasks import TaskSet
 from krixik_async._transport import InProcessTransport, TransportStatistics
+from krixik_async._transport._pace import Pace
+from krixik_async._transport._permits import Permits
+from krixik_async._transport._turns import Turns
 from tests.transport_world import STATUS, SUBMIT, read_text, ticket_for, transport_to
 
 pytestmark = pytest.mark.anyio
@@ -323,3 +327,38 @@ async def test_no_pause_is_begun_after_closing() -> None:
         with pytest.raises(ClientClosed, match="under way"):
             await world.transport._exchanges.pause(60)
         assert anyio.current_time() == started
+
+
+async def test_who_gets_a_permit_when_the_slot_is_gone_leaves_it_to_others_until_the_next() -> None:
+    """One permit, a slot a second: at 1.5 s an upload takes the slot that was due at 1 s."""
+    permits, clock, begun = Permits(1), LoopClock(), list[tuple[str, float]]()
+    turns = Turns(permits=permits, pace=Pace(1.0), clock=clock, pause=clock.sleep)
+    start = clock.now()
+
+    async def send(name: str, *, at: float, takes: float, follows: bool = False) -> None:
+        await clock.sleep(at)
+        await turns.take(follows=follows)
+        begun.append((name, round(clock.now() - start, 3)))
+        await clock.sleep(takes)
+        permits.release()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(partial(send, "first", at=0, takes=1.5))
+        group.start_soon(partial(send, "second", at=0.1, takes=0))
+        group.start_soon(partial(send, "upload", at=1.2, takes=0.1, follows=True))
+        group.start_soon(partial(send, "retried upload", at=1.8, takes=0.1, follows=True))
+    assert begun == [("first", 0), ("upload", 1.5), ("retried upload", 2.5), ("second", 3.5)]
+    assert permits.free == 1
+
+
+@pytest.mark.parametrize("follows", [True, False])
+async def test_who_gives_up_while_waiting_for_a_slot_takes_nothing_along(follows: bool) -> None:
+    permits, pace, clock = Permits(2), Pace(0.2), LoopClock()
+    turns = Turns(permits=permits, pace=pace, clock=clock, pause=clock.sleep)
+    start = clock.now()
+    await turns.take(follows=False)
+    with anyio.move_on_after(2) as scope:
+        await turns.take(follows=follows)
+    assert (scope.cancelled_caught, permits.free) == (True, 1)
+    await turns.take(follows=False)
+    assert round(clock.now() - start) == (10 if follows else 5)

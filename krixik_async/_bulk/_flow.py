@@ -30,7 +30,17 @@ from krixik_async._errors import (
     UploadInterrupted,
     UploadRejected,
 )
-from krixik_async._journal import ENDS, OPEN_ENDS, SENT, ClaimLost, Entry, Journal, Step
+from krixik_async._journal import (
+    ENDS,
+    OPEN_ENDS,
+    SENT,
+    ClaimLost,
+    Entry,
+    Journal,
+    Owner,
+    Step,
+    account_digest,
+)
 from krixik_async._models import JobOutcome, JobRef, Output
 from krixik_async._results import fate
 from krixik_async._session import Session
@@ -56,6 +66,16 @@ class Work:
     defaults: FileInput
     save_to: Path | None
     schedule: Schedule
+
+    @property
+    def owner(self) -> Owner:
+        """Say whose a journal of it is."""
+        key, url = self.session.transport.credentials
+        return Owner(
+            pipeline=self.pipeline,
+            chain=self.chain,
+            account=lambda salt: account_digest(salt, key, url),
+        )
 
 
 class _LeaveAlone(Exception):
@@ -256,7 +276,7 @@ class OneFile:
         """Tell whether an output that was fetched is to be fetched again: it is not there."""
         if self._work.save_to is None or self._entry.step != "fetched":
             return False
-        return not await self._work.session.offload(_all_there, self._entry.saved)
+        return not await self._work.session.offload(all_there, self._entry.saved)
 
     # --- the journal -------------------------------------------------------------------------
 
@@ -291,29 +311,9 @@ class OneFile:
 
     async def _refuse_a_change(self) -> None:
         """Refuse an input that is not what was sent: its outcome would be another file's."""
-        given = given_file(self._file, self._work.defaults)
-        who = called(self._file)
-        same = await self._work.session.offload(is_same, self._entry, self._file.local_file_path)
-        error: KrixikError
-        if not same:
-            error = FileChanged(
-                f"{who} has changed since it was sent (the journal knows its size and its "
-                "SHA-256). To send the new one, give it a key of its own, FileInput(..., key=...), "
-                "or use another journal"
-            )
-        elif self._entry.arguments != arguments_of(given):
-            error = InvalidArgument(
-                f"{who} was sent with other arguments. To send it again with these, give it a key "
-                "of its own, FileInput(..., key=...), or use another journal"
-            )
-        else:
-            return
-        error.fill(
-            request_id=self._entry.request_id,
-            file_id=self._entry.file_id,
-            pipeline=self._work.pipeline,
-        )
-        raise _LeaveAlone(error)
+        error = await change_in(self._work, self._entry, self._file)
+        if error is not None:
+            raise _LeaveAlone(error)
 
     # --- outcomes ----------------------------------------------------------------------------
 
@@ -337,5 +337,26 @@ class OneFile:
         return self._outcome(error=error)
 
 
-def _all_there(paths: tuple[str, ...]) -> bool:
+async def change_in(work: Work, entry: Entry, file: FileInput) -> KrixikError | None:
+    """Give why an input is not what was sent, or None if it is."""
+    error: KrixikError
+    if not await work.session.offload(is_same, entry, file.local_file_path):
+        error = FileChanged(
+            f"{called(file)} has changed since it was sent (the journal knows its size and its "
+            "SHA-256). To send the new one, give it a key of its own, FileInput(..., key=...), "
+            "or use another journal"
+        )
+    elif entry.arguments != arguments_of(given_file(file, work.defaults)):
+        error = InvalidArgument(
+            f"{called(file)} was sent with other arguments. To send it again with these, give it "
+            "a key of its own, FileInput(..., key=...), or use another journal"
+        )
+    else:
+        return None
+    error.fill(request_id=entry.request_id, file_id=entry.file_id, pipeline=work.pipeline)
+    return error
+
+
+def all_there(paths: tuple[str, ...]) -> bool:
+    """Tell whether what was saved is there still. Blocking."""
     return all(Path(path).is_file() for path in paths)

@@ -30,7 +30,7 @@ from krixik_async._bulk._inputs import (
 from krixik_async._bulk._once import Once
 from krixik_async._bulk._outcomes import BulkOutcome
 from krixik_async._errors import ClientClosed
-from krixik_async._journal import Journal, Owner, account_digest, open_journal
+from krixik_async._journal import Journal, open_journal
 from krixik_async._models import JobRef
 from krixik_async._tasks import OwnedTask, TaskSet
 
@@ -126,17 +126,11 @@ class Run:
             self._notify()
 
     async def _open(self) -> None:
-        path, work, session = self._plan.journal, self._plan.work, self._session
+        path, session = self._plan.journal, self._session
         if path is None:
             return
-        key, url = session.transport.credentials
-        owner = Owner(
-            pipeline=work.pipeline,
-            chain=work.chain,
-            account=lambda salt: account_digest(salt, key, url),
-        )
         self._journal = await open_journal(
-            path, owner, clock=session.clock, offload=session.offload
+            path, self._plan.work.owner, clock=session.clock, offload=session.offload
         )
         self._spawn(self._journal.heartbeat, "krixik_async lease")
         self._spawn(self._look_again, "krixik_async aside")

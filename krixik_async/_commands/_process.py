@@ -14,8 +14,8 @@ import click
 from krixik_async._commands._connecting import Chosen, Connection, connected, pipeline_option
 from krixik_async._commands._failing import JOBS_FAILED, exit_status
 from krixik_async._commands._files import tags
-from krixik_async._errors import InvalidArgument, KrixikError
-from krixik_async._wire import encode
+from krixik_async._commands._rehearsing import rehearse
+from krixik_async._errors import InvalidArgument
 
 if TYPE_CHECKING:
     from krixik_async._bulk import BulkOutcome, BulkStream, FileInput
@@ -128,7 +128,7 @@ def _paths(given: str) -> list[str]:
 @click.option(
     "--max-in-flight", type=int, default=16, show_default=True, help="Files under way at a time."
 )
-@click.option("--dry-run", is_flag=True, help="Check everything, say what would be sent, stop.")
+@click.option("--dry-run", is_flag=True, help="Check everything, say what would be done, stop.")
 @connected
 async def process(connection: Connection, chosen: Chosen, dry_run: bool, **given: Any) -> None:
     """Send files through a pipeline and wait for them.
@@ -141,7 +141,7 @@ async def process(connection: Connection, chosen: Chosen, dry_run: bool, **given
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
         if dry_run:
-            failed = await _try(connection, pipeline, wanted)
+            failed = await rehearse(connection.printer, pipeline, wanted)
         else:
             stream = _stream(pipeline, wanted)
             try:
@@ -213,39 +213,3 @@ def _line(outcome: BulkOutcome) -> str:
 def _path(file: FileInput) -> str:
     # A command line gives no bytes and no open files.
     return str(file.local_file_path)
-
-
-async def _try(connection: Connection, pipeline: Pipeline, wanted: Wanted) -> set[int]:
-    """Check every file as it would be sent; print what would be; give statuses of refusals."""
-    from krixik_async import _sending
-    from krixik_async._bulk._inputs import FileInput, given_file
-    from krixik_async._bulk._once import Once
-
-    failed: set[int] = set()
-    session, chain = pipeline._session, pipeline.module_chain
-    defaults = FileInput("", **wanted.arguments())
-    seen = Once(defaults)
-    if wanted.journal is not None and wanted.journal.exists():
-        click.echo(
-            f"{wanted.journal} is not looked into: what it knows to be sent is not sent again",
-            err=True,
-        )
-    for file in wanted.inputs():
-        path = _path(file)
-        try:
-            refusal = seen.refusal(file)
-            if refusal is not None:
-                raise refusal
-            given = given_file(file, defaults)
-            shipment = await _sending.prepare(session, pipeline.name, chain, given)
-        except KrixikError as error:
-            click.echo(f"Error: {error}", err=True)
-            failed.add(exit_status(error))
-            continue
-        size = await shipment.source.size(session.offload)
-        request: JSON = json.loads(encode(shipment.request))
-        said: JSON = {"input": path, "bytes": size, "request": request}
-        place = shipment.request.symbolic_directory_path.rstrip("/")
-        name = "(a generated name)" if shipment.fresh_name else shipment.request.file_name
-        connection.printer.result(said, [f"{path}  {size} bytes -> {place}/{name}"])
-    return failed

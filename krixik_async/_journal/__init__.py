@@ -1,9 +1,11 @@
 """The journal of bulk work: each file's step is written down before it is taken.
 
 `_steps` is the law, without I/O; `_schema` the tables and whose they are; `_file` owns the SQLite
-file; `_rows` reads and writes it; `_writer` is what a run uses.
+file; `_rows` reads and writes it; `_writer` is what a run uses,
+`_look` what a dry run does.
 """
 
+from krixik_async._journal._look import JournalLook
 from krixik_async._journal._rows import ClaimLost, Verdict
 from krixik_async._journal._schema import Owner, account_digest
 from krixik_async._journal._steps import ENDS, OPEN_ENDS, SENT, Entry, Step
@@ -16,6 +18,7 @@ __all__ = [
     "ClaimLost",
     "Entry",
     "Journal",
+    "JournalLook",
     "Owner",
     "Step",
     "Verdict",

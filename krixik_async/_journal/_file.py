@@ -78,11 +78,14 @@ class Written:
 class JournalFile:
     """Own the connection; made by opening it, of no use after `close()`.
 
-    Raises JournalError, JournalMismatch or JournalDamaged, and then has changed nothing.
+    Raises JournalError, JournalMismatch or JournalDamaged, and then has changed nothing; these name
+    it as it is `called`, if it is a copy.
     """
 
-    def __init__(self, path: Path, owner: Owner, *, busy_s: float = BUSY_S) -> None:
-        self._where = f"journal {str(path)!r}"
+    def __init__(
+        self, path: Path, owner: Owner, *, busy_s: float = BUSY_S, called: Path | None = None
+    ) -> None:
+        self._where = f"journal {str(called or path)!r}"
         # What a link leads to, whatever the working folder is later; the -wal is beside it.
         self._path = Path(os.path.realpath(path))
         self._wal = Path(f"{self._path}-wal")
@@ -108,7 +111,7 @@ class JournalFile:
         And it deletes the -wal of a file of no bytes. One that is new has none, for the first page
         is written before it; the -wal is looked at first, as another process may be making both.
         """
-        wal, size = self._wal_size(), self._path.stat().st_size
+        wal, size = self._wal_size(), _size(self._path)
         if 0 < size < SMALLEST_BYTES or (not size and wal):
             raise damaged(self._where, f"it was cut off, or never was a journal: {size} bytes")
 
@@ -158,10 +161,7 @@ class JournalFile:
                 settled = repeat_mark(self._connection, mark)
 
     def _wal_size(self) -> int:
-        try:
-            return self._wal.stat().st_size
-        except FileNotFoundError:
-            return 0
+        return _size(self._wal)
 
     def write(self, group: Sequence[Written]) -> None:
         """Carry the operations out in one transaction, in order.
@@ -256,6 +256,13 @@ def explained(error: sqlite3.Error, where: str) -> JournalError:
     if code == sqlite3.SQLITE_CORRUPT:
         return damaged(where, str(error))
     return JournalError(f"{where} cannot be used: {error}")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _make(path: Path) -> None:
