@@ -113,8 +113,7 @@ def test_under_mixed_faults_for_a_virtual_minute(
         seen = runner.run(endurance.an_hour(short))["virtual hour"]
     assert [minutes for minutes, _ in seen.rests] == [0.25, 0.5, 0.75, 1]
     assert seen.outcomes["result"] > 5
-    endurance.judge_counts(short, "virtual hour", seen)
-    assert short.found == []
+    assert seen.kept == []
 
 
 @pytest.mark.usefixtures("what_is_new")
@@ -129,15 +128,17 @@ def test_a_thousand_calls_leave_nothing(short: Run) -> None:
 
 def resting(*weights: Weight) -> endurance.Seen:
     """Give what was seen of a process that is weighed each minute."""
-    return endurance.Seen(rests=list(enumerate(weights, 1)))
+    seen = endurance.Seen(len(weights) // 2)
+    for minutes, weight in enumerate(weights, 1):
+        seen.note(minutes, weight)
+    return seen
 
 
-def test_an_object_more_at_each_rest_is_found(short: Run) -> None:
+def test_an_object_more_at_each_rest_is_found() -> None:
     counts = [{"_job.Job": n, "_models.JobRef": n} for n in range(4)]
-    endurance.judge_counts(short, "it", resting(*(Weight(one, 0, 0, 0) for one in counts)))
-    assert short.found == [
-        "it keeps {'_job.Job': 1} at rest 3, over rest 2",
-        "it keeps {'_job.Job': 2} at rest 4, over rest 2",
+    assert resting(*(Weight(one, 0, 0, 0) for one in counts)).kept == [
+        "{'_job.Job': 1} at rest 3, over rest 2",
+        "{'_job.Job': 2} at rest 4, over rest 2",
     ]
 
 

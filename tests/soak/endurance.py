@@ -87,10 +87,25 @@ _TRIES = 5
 
 @attrs.define
 class Seen:
-    """Hold what was seen of one process: its weight at each rest, by minutes of work till then."""
+    """Hold what was seen of one process: its weight at each rest, by minutes of work till then.
 
+    Counts are compared at once and those of one rest kept: else they would be what grows.
+    """
+
+    half: int
     rests: list[tuple[float, Weight]] = attrs.field(factory=list)
+    counts: Mapping[str, int] = attrs.field(factory=dict)
+    kept: list[str] = attrs.field(factory=list)
     outcomes: Counter[str] = attrs.field(factory=Counter)
+
+    def note(self, minutes: float, weight: Weight) -> None:
+        """Add what was weighed at one more rest."""
+        self.rests.append((minutes, attrs.evolve(weight, counts={})))
+        number = len(self.rests)
+        if number == self.half:
+            self.counts = weight.counts
+        elif number > self.half and (more := grown(self.counts, weight.counts)):
+            self.kept.append(f"{more} at rest {number}, over rest {self.half}")
 
 
 class Watched(ServerProcess):
@@ -197,32 +212,23 @@ async def spells(
 
 async def an_hour(run: Run) -> Mapping[str, Seen]:
     """Work for an hour of virtual time."""
-    seen = Seen()
+    seen = Seen(run.runs // 2)
     async with local(None) as world:
         async for minutes, outcomes in spells(run, world.krixik, VIRTUAL_S, 2, world.plan.replace):
             seen.outcomes += outcomes
-            seen.rests.append((minutes, weigh()))
+            seen.note(minutes, weigh())
     return {"virtual hour": seen}
 
 
 async def for_real(run: Run, server: Watched) -> Mapping[str, Seen]:
     """Work over a socket."""
-    ours, theirs = Seen(), Seen()
+    ours, theirs = Seen(run.runs // 2), Seen(run.runs // 2)
     async with Krixik(api_key=server.api_key, api_url=server.url, attempt_timeout_s=5) as krixik:
         async for minutes, outcomes in spells(run, krixik, run.seconds, 0.1, server.set_faults):
             ours.outcomes += outcomes
-            ours.rests.append((minutes, weigh()))
-            theirs.rests.append((minutes, server.weigh()))
+            ours.note(minutes, weigh())
+            theirs.note(minutes, server.weigh())
     return {"real client": ours, "real server": theirs}
-
-
-def judge_counts(run: Run, name: str, seen: Seen) -> None:
-    """Hold the live objects of one process against what was laid down."""
-    half = len(seen.rests) // 2
-    (_, before), *later = seen.rests[half - 1 :]
-    for number, (_, weight) in enumerate(later, half + 1):
-        if more := grown(before.counts, weight.counts):
-            run.finding(f"{name} keeps {more} at rest {number}, over rest {half}")
 
 
 def judge_memory(run: Run, name: str, seen: Seen) -> str:
@@ -232,8 +238,8 @@ def judge_memory(run: Run, name: str, seen: Seen) -> str:
         points = [(minutes, getattr(weight, what)) for minutes, weight in seen.rests]
         if points[0][1] is None:
             continue
-        slope, margin = slope_with_margin(points[len(points) // 2 :])
-        levels = "/".join(f"{points[at][1]:.0f}" for at in (0, len(points) // 2 - 1, -1))
+        slope, margin = slope_with_margin(points[seen.half :])
+        levels = "/".join(f"{points[at][1]:.0f}" for at in (0, seen.half - 1, -1))
         figures = f"{what} {levels}, {slope:+.1f} +-{margin:.1f} a minute"
         said.append(figures)
         if slope + margin >= limit:
@@ -256,7 +262,8 @@ def main() -> None:
             seen |= anyio.run(for_real, run, server)
     said = {}
     for name, one in seen.items():
-        judge_counts(run, name, one)
+        for more in one.kept:
+            run.finding(f"{name} keeps {more}")
         said[name] = judge_memory(run, name, one)
     for name in ("virtual hour", "real client"):
         said[f"{name} operations"] = counted(seen[name].outcomes)
