@@ -121,10 +121,10 @@ def test_wait_that_ends_too_early_says_how_to_go_on(filled: Shelf, tmp_path: Pat
     done = filled.run(
         "wait", "-p", PIPELINE, "--timeout", "0.3", "--save-token", str(token), UNKNOWN
     )
-    assert (done.exit_code, done.stdout.split("  ")[:2]) == (6, [UNKNOWN, "pending"])
+    assert (done.exit_code, done.stdout.split()[:2]) == (6, [UNKNOWN, "pending"])
     assert done.stderr == f"1 pending: go on with krixik-async resume {token}\n"
     again = filled.run("resume", str(token), "--timeout", "0.2")
-    assert (again.exit_code, again.stdout.split("  ")[:2]) == (6, [UNKNOWN, "pending"])
+    assert (again.exit_code, again.stdout.split()[:2]) == (6, [UNKNOWN, "pending"])
 
 
 def test_resume_reads_a_token_from_stdin(filled: Shelf) -> None:
