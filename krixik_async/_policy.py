@@ -276,8 +276,8 @@ def next_look(watched: Watched, delay: float, *, now: float, wall: float) -> flo
     """
     trouble = watched.trouble
     if trouble is not None:
-        pause = outage_pause(now - trouble.since)
-        delay = CONFIRM_S if trouble.absent else max(delay, pause)
+        least = outage_pause(now - trouble.since)
+        delay = CONFIRM_S if trouble.absent else max(delay, least)
     return now + min([delay, *_expiry_looks(watched.ref, wall)])
 
 

@@ -17,6 +17,7 @@ from tenacity import RetryCallState
 from krixik_async._clock import Clock
 from krixik_async._errors import AuthenticationError, InvalidArgument, InvalidArgumentType
 from krixik_async._models import JobOutcome, JobRef, WaitStatistics
+from krixik_async._numbers import shown
 from krixik_async._policy import Interval, Stop, ends_at, merged
 from krixik_async._poll_policy import PollPolicy
 from krixik_async._polling import Key, Scheduler, Subscription, key_of, surfaced
@@ -50,9 +51,8 @@ def check_timeout(timeout: object) -> float | None:
         raise InvalidArgumentType(f"timeout is {kind_of(timeout)} but must be seconds, or None")
     # An int may be beyond what a float can be, and beyond what can be printed.
     if not 0 <= timeout <= sys.float_info.max:
-        shown = timeout if isinstance(timeout, float) or -1e9 < timeout < 0 else "out of range"
         raise InvalidArgument(
-            f"timeout is {shown} but must be 0 or more and finite; None waits until the "
+            f"timeout is {shown(timeout)} but must be 0 or more and finite; None waits until the "
             "records expire"
         )
     return float(timeout)

@@ -66,8 +66,8 @@ ROOMS: dict[str, set[str]] = {
     # what a wait is and gives back
     "_results": {"_catalogue", "_errors", "_models", "_validation"},
     "_waiting": {
-        "_clock", "_errors", "_models", "_policy", "_poll_policy", "_polling", "_results", "_tasks",
-        "_validation",
+        "_clock", "_errors", "_models", "_numbers", "_policy", "_poll_policy", "_polling",
+        "_results", "_tasks", "_validation",
     },
     "_streaming": {
         "_closing", "_errors", "_models", "_policy", "_polling", "_results", "_tasks", "_waiting",

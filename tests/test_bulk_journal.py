@@ -616,6 +616,7 @@ async def test_a_journal_behind_a_link_and_a_folder_that_is_left_are_no_matter(
         outcomes += [outcome async for outcome in stream]
     assert states(outcomes) == ["complete"] * 3
     assert entries(tmp_path / "deep") == ["run.db"]
+    assert (tmp_path / "deep" / "run.db").stat().st_mode & 0o777 == 0o600
 
 
 async def test_failures_and_vanished_records_come_out_of_the_journal_as_they_were(

@@ -201,6 +201,7 @@ async def test_of_records_that_are_gone_nothing_is_kept(monkeypatch: pytest.Monk
     assert [*young._lagging] == ["0", "1", "2", "new 3"]
 
 
+@pytest.mark.usefixtures("what_is_new")
 async def test_deleted_records_lag_no_more_and_nothing_of_them_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -212,7 +213,6 @@ async def test_deleted_records_lag_no_more_and_nothing_of_them_is_kept(
             await job
             if number:
                 await pipeline.delete(file_id=job.file_id)
-        gc.collect()
         (young,) = (one for one in gc.get_objects() if isinstance(one, _young.YoungRecords))
         assert len(young._lagging) < 5
 

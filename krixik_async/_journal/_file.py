@@ -91,7 +91,7 @@ class JournalFile:
         self._wal = Path(f"{self._path}-wal")
         self._level = "NORMAL"
         with self._explained():
-            _make(path)
+            _make(self._path)
             self._refuse_a_stump()
             self._connection = sqlite3.connect(
                 path, timeout=busy_s, isolation_level=None, check_same_thread=False
@@ -111,7 +111,7 @@ class JournalFile:
         And it deletes the -wal of a file of no bytes. One that is new has none, for the first page
         is written before it; the -wal is looked at first, as another process may be making both.
         """
-        wal, size = self._wal_size(), _size(self._path)
+        wal, size = _size(self._wal), _size(self._path)
         if 0 < size < SMALLEST_BYTES or (not size and wal):
             raise damaged(self._where, f"it was cut off, or never was a journal: {size} bytes")
 
@@ -121,7 +121,7 @@ class JournalFile:
             check(connection, owner, self._where)
             # Reading makes one of no bytes if there was none. One that another process makes
             # meanwhile is not empty, and not taken away as long as this connection is open.
-            if not is_whole(connection) and not self._wal_size():
+            if not is_whole(connection) and not _size(self._wal):
                 raise damaged(
                     self._where,
                     "its newest steps are in a file of the same name with -wal at its end, which "
@@ -160,9 +160,6 @@ class JournalFile:
             with self._transaction():
                 settled = repeat_mark(self._connection, mark)
 
-    def _wal_size(self) -> int:
-        return _size(self._wal)
-
     def write(self, group: Sequence[Written]) -> None:
         """Carry the operations out in one transaction, in order.
 
@@ -186,7 +183,7 @@ class JournalFile:
             one.done = True
         # The group is written, whatever becomes of this: one that fails is made up for later.
         with suppress(sqlite3.Error, OSError):
-            if self._wal_size() > FOLD_BYTES:
+            if _size(self._wal) > FOLD_BYTES:
                 self._fold()
 
     def _refuse_if_moved(self) -> None:
@@ -274,6 +271,4 @@ def _make(path: Path) -> None:
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     with suppress(FileExistsError):
-        # Where a link leads to: O_EXCL does not follow it.
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        os.close(os.open(path.resolve(), flags, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
