@@ -750,11 +750,24 @@ async def test_four_workers_share_the_work_and_each_yields_every_outcome(
     assert await uploaded(w, w.books()) == 24
 
 
+@pytest.fixture
+def first_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the first worker of a journal not be heard of, as one that is suspended."""
+    heartbeat = _writer.Journal.heartbeat
+
+    async def unless_first(self: Any) -> None:
+        if self.worker == 1:
+            await anyio.sleep_forever()
+        await heartbeat(self)
+
+    monkeypatch.setattr(_writer.Journal, "heartbeat", unless_first)
+
+
+@pytest.mark.usefixtures("first_is_silent")
 async def test_the_share_of_a_worker_that_froze_is_taken_over_and_it_finds_out_when_it_wakes(
-    w: World, tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
+    w: World, tmp_path: Path, journal: Path
 ) -> None:
     """It does nothing more to what is not its own, and gives the outcomes of whoever took over."""
-    monkeypatch.setattr(_writer, "HEARTBEAT_S", 10_000.0)
     shelf = filled(tmp_path / "many", 12)
     frozen = Freezing(w.wire, at=7)
     results: dict[str, list[BulkOutcome]] = {}
@@ -801,12 +814,12 @@ class Freezing(httpx.AsyncBaseTransport):
         return await self.wire.handle_async_request(request)
 
 
+@pytest.mark.usefixtures("first_is_silent")
 async def test_what_others_are_at_is_set_aside_in_bounds(
     w: World, tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that finds everything taken waits, instead of pulling all there is."""
     monkeypatch.setattr(_run, "SET_ASIDE_MOST", 2)
-    monkeypatch.setattr(_writer, "HEARTBEAT_S", 10_000.0)
     shelf = filled(tmp_path / "many", 6)
     frozen = Freezing(w.wire, at=1)
     pulled = 0
@@ -830,11 +843,11 @@ async def test_what_others_are_at_is_set_aside_in_bounds(
         frozen.thaw.set()
 
 
+@pytest.mark.usefixtures("first_is_silent")
 async def test_what_was_set_aside_does_not_wait_for_a_source_that_has_nothing_to_give(
-    w: World, tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
+    w: World, tmp_path: Path, journal: Path
 ) -> None:
     """As of a queue that gives the next file when it hears of the last one's outcome."""
-    monkeypatch.setattr(_writer, "HEARTBEAT_S", 10_000.0)
     shelf = filled(tmp_path / "many", 2)
     first, second = sorted(shelf.iterdir())
     frozen, ended = Freezing(w.wire, at=1), anyio.Event()

@@ -43,7 +43,8 @@ def enter(key: str, **changes: object) -> Callable[[sqlite3.Connection], object]
     """Give an operation that claims an entry, and writes into it."""
 
     def operation(connection: sqlite3.Connection) -> object:
-        _, entry = _rows.enter(connection, key, Claims(worker=1, now=0.0, is_dead=lambda _: True))
+        claims = Claims(worker=1, has_ended=lambda *_: True, is_dead=lambda _: True)
+        _, entry = _rows.enter(connection, key, claims)
         return _rows.write(connection, attrs.evolve(entry, **changes), 1) if changes else entry
 
     return operation
@@ -410,7 +411,7 @@ def test_a_journal_of_something_else_is_refused(
     refused(path, JournalMismatch, match, attrs.evolve(OWNER, **changes))
 
 
-@pytest.mark.parametrize(("layout", "whose"), [(1, "an older"), (3, "a newer")])
+@pytest.mark.parametrize(("layout", "whose"), [(1, "an older"), (2, "an older"), (4, "a newer")])
 def test_a_journal_of_another_layout_is_refused(path: Path, layout: int, whose: str) -> None:
     made(path)
     with closing(sqlite3.connect(path)) as connection:
