@@ -39,6 +39,7 @@ from krixik_async import (
     _sending,
 )
 from krixik_async._bulk import _prints, _run
+from krixik_async._clock import AnchoredClock
 from krixik_async._journal import _writer
 from krixik_async._journal._file import JournalFile
 from krixik_async._offload import InlineOffload
@@ -56,6 +57,7 @@ from tests.client_side import (
     entries,
     nothing_runs,
     says,
+    world,
 )
 from tests.test_bulk import collected, filled, inputs, states
 
@@ -617,6 +619,30 @@ async def test_a_journal_behind_a_link_and_a_folder_that_is_left_are_no_matter(
     assert states(outcomes) == ["complete"] * 3
     assert entries(tmp_path / "deep") == ["run.db"]
     assert (tmp_path / "deep" / "run.db").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("hours", [-30, 3, 100_000])
+async def test_a_journal_gone_on_with_by_another_clock_waits_for_what_is_alive(
+    tmp_path: Path, shelf: Path, journal: Path, hours: int
+) -> None:
+    """By that clock its records have expired long ago; the service says otherwise."""
+    async with world(tmp_path, min_module_seconds=200) as w:
+        async with w.books().process_many(shelf, journal=journal) as stream:
+            with anyio.move_on_after(60):
+                await anext(stream)
+        assert steps(journal) == dict.fromkeys(["00.txt", "01.txt", "02.txt"], "running")
+        other = Krixik(
+            api_key=KEY,
+            api_url=URL,
+            http_transport=w.wire,
+            clock=AnchoredClock(w.clock.wall() + 3600.0 * hours),
+            offload=InlineOffload(),
+            rng=random.Random(1),
+        )
+        w.clients.append(other)
+        outcomes = await collected(w.books(client=other).process_many(shelf, journal=journal))
+        assert states(outcomes) == ["complete"] * 3
+        assert await uploaded(w, w.books()) == 3
 
 
 async def test_failures_and_vanished_records_come_out_of_the_journal_as_they_were(
