@@ -537,6 +537,25 @@ def test_a_journal_that_is_taken_away_while_in_use_is_not_written_any_more(
             put(file, "b")
 
 
+@pytest.mark.parametrize("what", ["deleted", "replaced"])
+def test_without_the_name_of_its_wal_no_step_is_taken_and_none_was_lost(
+    path: Path, what: str
+) -> None:
+    """A kill would lose them. In order, what is in it is folded in from where it is."""
+    with opened(path) as file:
+        put(file, "a")
+        wal = path.with_name("run.db-wal")
+        wal.unlink()
+        if what == "replaced":
+            wal.write_bytes(b"")
+        with pytest.raises(JournalError, match="or its -wal, was moved, deleted or replaced"):
+            put(file, "b")
+    assert contents(path).keys() == {"run.db"}
+    with opened(path) as file:
+        put(file, "c")
+    assert keys(path) == ["a", "c"]
+
+
 def test_damage_that_shows_while_writing_is_told_and_nothing_is_written(path: Path) -> None:
     with opened(path) as file:
         put(file, *(f"a file with a long name, number {n:05}" for n in range(2000)))
