@@ -40,7 +40,7 @@ from krixik_async import (
 )
 from krixik_async._bulk import _prints, _run
 from krixik_async._clock import AnchoredClock
-from krixik_async._journal import _writer
+from krixik_async._journal import Entry, _writer
 from krixik_async._journal._file import JournalFile
 from krixik_async._offload import InlineOffload
 from tests.client_side import (
@@ -551,6 +551,19 @@ async def test_a_file_that_cannot_be_read_any_more_when_it_is_noted_is_not_noted
     os.utime(shelf / "00.txt", (1, 1))
     (outcome,) = await collected(books.process_many(shelf / "00.txt", journal=journal))
     assert (outcome.state, outcome.resumed) == ("complete", True)
+
+
+async def test_a_pipe_put_in_the_place_of_a_file_holds_nothing_up(
+    w: World, shelf: Path, journal: Path
+) -> None:
+    """Neither where it is noted, nor where it is sent."""
+    for path in shelf.iterdir():
+        path.unlink()
+        os.mkfifo(path)
+    entry = _prints.noted(Entry(key="a"), shelf / "00.txt", "", None)
+    assert (entry.size, entry.sha256) == (None, None)
+    outcomes = await collected(w.books().process_many(sorted(shelf.iterdir()), journal=journal))
+    assert states(outcomes) == ["error"] * 3
 
 
 async def test_an_outage_while_waiting_is_gone_on_with_and_not_sent_again(
