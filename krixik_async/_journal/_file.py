@@ -238,9 +238,9 @@ def explained(error: sqlite3.Error, where: str) -> JournalError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Busy(
-            f"{where} is locked by another program, or by a worker that is suspended in the midst of "
-            "a step: close what has it open, or let it go on; nothing is lost, the "
-            "same call goes on where it stopped"
+            f"{where} is locked by another program, or by a worker that was suspended as it wrote: "
+            "close what has it open, or let it go on; nothing is lost, the same call goes on where "
+            "it stopped"
         )
     if code == sqlite3.SQLITE_FULL:
         return JournalError(
