@@ -36,8 +36,8 @@ def interrupt_when_ready(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         statuses.append(httpx.post(f"{url}/cli-checkin", headers=headers).status_code)
         os.kill(os.getpid(), signal.SIGINT)
 
-    def announce_and_use(url: str) -> None:
-        announce(url)
+    def announce_and_use(url: str, made_up_key: str | None) -> None:
+        announce(url, made_up_key)
         threading.Thread(target=use, args=(url,)).start()
 
     monkeypatch.setattr(_cli, "_announce", announce_and_use)
@@ -110,7 +110,7 @@ def test_a_folder_in_use_has_one_status_and_one_message_for_all_commands(tmp_pat
     folder = str(tmp_path)
     with closing(open_database(tmp_path)):
         results = [
-            CliRunner().invoke(cli, ["serve", "--port=0", "--api-key=a", "--data-dir", folder]),
+            CliRunner().invoke(cli, ["serve", "--port=0", "--data-dir", folder]),
             CliRunner().invoke(cli, ["list", "-p", "books=keyword-db", "--local", folder]),
         ]
     assert [(result.exit_code, result.output) for result in results] == [
@@ -125,9 +125,10 @@ def test_a_folder_in_use_has_one_status_and_one_message_for_all_commands(tmp_pat
 
 
 def test_what_cannot_be_done_is_status_1_and_one_line(tmp_path: Path) -> None:
+    """No key is made up for a server that does not serve: nobody could use it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        options = [f"--port={port}", "--api-key=a", "--data-dir", str(tmp_path)]
+        options = [f"--port={port}", "--data-dir", str(tmp_path)]
         result = CliRunner().invoke(cli, ["serve", *options])
     assert (result.exit_code, result.stdout, result.stderr) == (
         1,

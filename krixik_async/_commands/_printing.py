@@ -1,11 +1,11 @@
-"""What stdout gets: lines for people, or JSON for programs."""
+"""What stdout and stderr get: lines for people, or JSON for programs."""
 
 from __future__ import annotations
 
 import errno
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
@@ -39,18 +39,24 @@ class Printer:
 
     def result(self, value: JSON, lines: Iterable[str]) -> None:
         """Print one result: the value as one line of JSON, or the lines."""
-        if self.as_json:
-            lines = [json.dumps(value, ensure_ascii=False)]
-        for line in lines:
-            # A name on disk may hold bytes that are no text; so escaped they are right in JSON too.
-            text = line.encode("utf-8", "backslashreplace").decode("utf-8")
+        for line in self._told(value, lines):
             try:
-                click.echo(text)
+                click.echo(line)
             except OSError as error:
                 if error.errno == errno.EPIPE:
                     raise  # nobody reads any more, which is no failure to tell of
                 why = error.strerror or type(error).__name__
                 raise SaveFailed(f"stdout cannot be written: {why}") from error
+
+    def note(self, value: JSON, lines: Iterable[str]) -> None:
+        """Say on stderr what is no result: the value as one line of JSON, or the lines."""
+        for line in self._told(value, lines):
+            click.echo(line, err=True)
+
+    def _told(self, value: JSON, lines: Iterable[str]) -> Iterator[str]:
+        for line in [json.dumps(value, ensure_ascii=False)] if self.as_json else lines:
+            # A name on disk may hold bytes that are no text; so escaped they are right in JSON too.
+            yield line.encode("utf-8", "backslashreplace").decode("utf-8")
 
     def progress(self, total: int, what: str) -> AbstractContextManager[Bar]:
         """Draw a bar on stderr while the block lasts, if that is a terminal."""
