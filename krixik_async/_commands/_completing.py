@@ -31,7 +31,8 @@ _BASH = """\
         if [[ $word == *[=:] && $COMP_WORDBREAKS == *"${word: -1}"* ]]; then joined=1; fi
     done
     COMPREPLY=()
-    while IFS=',' read -r kind value; do
+    while read -r line; do
+        kind=${line%%%%,*} value=${line#*,}
         if [[ $kind == dir ]]; then
             compopt -o dirnames
         elif [[ $kind == file ]]; then

@@ -141,7 +141,7 @@ def _hit_line(hit: KeywordHit | SemanticHit) -> str:
     if isinstance(hit, KeywordHit):
         return f"{hit.line_number}: {hit.keyword}"
     first = hit.line_numbers[0] if hit.line_numbers else ""
-    return f"{first}: {hit.distance:.3f} {hit.snippet}"
+    return f"{first}: {hit.distance:.3f} {' '.join(hit.snippet.split())}"
 
 
 @click.command()
@@ -200,6 +200,6 @@ async def tree(connection: Connection, directory: str, chosen: Chosen) -> None:
         found = await pipeline.show_tree(symbolic_directory_path=directory, max_files=most)
     drawn = attrs.evolve(found, items=tuple(sorted(found.items)))
     if not connection.printer.as_json:
-        connection.printer.result(None, [drawn.render()])
+        connection.printer.result(None, drawn.render().splitlines())
     more = f"{most:,} files are drawn and there may be more: choose a DIRECTORY"
     end(connection.printer, [*drawn.items], found.warnings, more if len(found) >= most else "")

@@ -13,7 +13,7 @@ import click
 
 from krixik_async._commands._connecting import Chosen, Connection, connected, pipeline_option
 from krixik_async._commands._failing import JOBS_FAILED, TIMED_OUT, failure, for_each
-from krixik_async._commands._printing import Bar, Printer
+from krixik_async._commands._printing import Bar
 from krixik_async._errors import SaveFailed
 
 if TYPE_CHECKING:
@@ -123,9 +123,9 @@ async def follow(
     """Print outcomes as they come; leave with the status that says how it went."""
     printer = connection.printer
     with printer.progress(total, "waiting") as bar:
-        result = await waiting(_teller(printer, bar))
+        result = await waiting(_teller(bar))
     for outcome in result.pending:
-        tell(printer, outcome)
+        printer.result(outcome_value(outcome), [_outcome_line(outcome)])
     if result.pending and token_file is not None:
         try:
             result.save_token(token_file)
@@ -147,18 +147,12 @@ async def follow(
         raise click.exceptions.Exit(TIMED_OUT)
 
 
-def _teller(printer: Printer, bar: Bar) -> Callable[[JobOutcome], None]:
+def _teller(bar: Bar) -> Callable[[JobOutcome], None]:
     def told(outcome: JobOutcome) -> None:
         if outcome.ended:
-            tell(printer, outcome)
-            bar.ended()
+            bar.ended(outcome_value(outcome), [_outcome_line(outcome)])
 
     return told
-
-
-def tell(printer: Printer, outcome: JobOutcome) -> None:
-    """Print one outcome."""
-    printer.result(outcome_value(outcome), [_outcome_line(outcome)])
 
 
 def outcome_value(outcome: JobOutcome) -> dict[str, JSON]:

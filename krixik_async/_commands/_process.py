@@ -184,8 +184,7 @@ async def _process(printer: Printer, stream: BulkStream, total: int) -> set[int]
     with printer.progress(total, "processing") as bar:
         async with stream:
             async for outcome in stream:
-                printer.result(_value(outcome), [_line(outcome)])
-                bar.ended()
+                bar.ended(_value(outcome), [_line(outcome)])
                 if outcome.error is not None:
                     failed.add(exit_status(outcome.error))
     return failed
