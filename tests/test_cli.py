@@ -179,6 +179,22 @@ def test_without_click_one_line_says_how_to_get_it(
     )
 
 
+def test_an_interrupt_of_the_start_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupting:
+        @staticmethod
+        def find_spec(name: str, *_: object) -> None:
+            if name == "krixik_async._cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "krixik_async._cli")
+    monkeypatch.setattr(sys, "meta_path", [Interrupting, *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
+    assert (ended.value.code, capsys.readouterr()) == (130, ("", ""))
+
+
 def test_any_other_import_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "krixik_async._cli", None)
     with pytest.raises(ModuleNotFoundError, match="_cli"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import io
 import json
@@ -18,7 +19,7 @@ import time
 import uuid
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import attrs
 import click
@@ -38,7 +39,7 @@ from krixik_async import (
     _errors,
 )
 from krixik_async._cli import cli
-from krixik_async._commands._connecting import Connection, connected
+from krixik_async._commands._connecting import Connection
 from krixik_async._commands._failing import EXIT_STATUS, INTERRUPTED, exit_status, for_each
 from krixik_async._commands._files import _hit_line
 from krixik_async._commands._jobs import follow
@@ -46,54 +47,16 @@ from krixik_async._commands._printing import Printer, columns
 from krixik_async._commands._process import Wanted
 from krixik_async._journal import _rows
 from krixik_async.testing import Answer, Delay, FaultPlan, ServerProcess
+from tests.command_side import PIPELINE, TEXT, UNKNOWN, Shelf, filled_shelf
 
-PIPELINE = "books=keyword-db"
 MOMENT = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d"
 ANYWHERE = Connection(None, None, Printer(as_json=False))
-UNKNOWN = "11111111-1111-4111-8111-111111111111"
-TEXT = "The moon was full over the old harbour and the harbour was quiet.\n"
-
-
-@attrs.frozen
-class Shelf:
-    """Hold a folder with a finished file in it, and the ids of that file."""
-
-    data_dir: Path
-    file_id: str
-    request_id: str
-
-    def run(self, command: str, *arguments: str, stdin: str | None = None) -> Result:
-        """Run a command on it."""
-        return CliRunner().invoke(
-            cli, [command, "--local", str(self.data_dir), *arguments], input=stdin
-        )
-
-    def json(self, command: str, *arguments: str) -> list[Any]:
-        """Run a command with --json; give its lines."""
-        done = self.run(command, "--json", *arguments)
-        assert done.exit_code == 0, done.output
-        return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
     """Make a folder with one finished file."""
-    folder = tmp_path_factory.mktemp("shelf")
-    text = folder / "moon.txt"
-    text.write_text(TEXT, encoding="utf-8")
-
-    async def fill() -> Shelf:
-        async with Krixik.local(folder / "data") as krixik:
-            pipeline = krixik.create_pipeline(name="books", module_chain=["keyword-db"])
-            job = await pipeline.process(
-                local_file_path=text,
-                symbolic_file_path="/sea/moon.txt",
-                file_tags=[{"kind": "prose"}],
-            )
-            await job
-            return Shelf(folder / "data", job.file_id, job.request_id)
-
-    return asyncio.run(fill())
+    return filled_shelf(tmp_path_factory.mktemp("shelf"), {"/sea/moon.txt": TEXT})
 
 
 def test_status_tells_each_module(filled: Shelf) -> None:
@@ -335,20 +298,6 @@ def test_every_error_has_an_exit_status() -> None:
         if any(issubclass(later, earlier) for earlier in kinds[:at])
     ]
     assert shadowed == []
-
-
-@pytest.mark.parametrize("journal", [None, "run.db"])
-def test_an_interrupt_says_if_the_same_command_goes_on(journal: str | None) -> None:
-    async def interrupted(connection: Connection, **given: object) -> None:
-        raise KeyboardInterrupt
-
-    command = click.command()(click.option("--journal")(connected(interrupted)))
-    done = CliRunner().invoke(command, [] if journal is None else ["--journal", journal])
-    so_does = "" if journal is None else ", and so does the same command with the same journal"
-    assert (done.exit_code, done.stderr) == (
-        130,
-        f"Interrupted. Jobs that were sent go on{so_does}.\n",
-    )
 
 
 def test_without_a_pipeline_it_says_where_one_may_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -824,19 +773,105 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_bar_counts_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bar_counts_and_leaves_no_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is printed meanwhile goes into the pipe that stdout is."""
     monkeypatch.setattr(sys, "stderr", screen := Terminal())
     with Printer(as_json=False).progress(2, "working") as bar:
-        bar.ended()
-        bar.ended()
+        bar.ended(None, ["one"])
+        bar.ended(None, ["two"])
     assert ("working" in screen.getvalue(), "2/2" in screen.getvalue()) == (True, True)
+    assert capsys.readouterr().out == "one\ntwo\n"
 
 
-def test_json_draws_no_bar_even_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_draws_no_bar_even_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "stderr", screen := Terminal())
     with Printer(as_json=True).progress(2, "working") as bar:
-        bar.ended()
-    assert screen.getvalue() == ""
+        bar.ended({"one": 1}, [])
+    assert (screen.getvalue(), capsys.readouterr().out) == ("", '{"one": 1}\n')
+
+
+def test_on_one_terminal_the_bar_prints_the_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who writes past it writes into the line that it has drawn."""
+    monkeypatch.setattr(sys, "stdout", past_it := Terminal())
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    with Printer(as_json=False).progress(1, "working") as bar:
+        bar.ended(None, ["one"])
+    assert ("one\n" in screen.getvalue(), past_it.getvalue()) == (True, "")
+
+
+BOTH_ON_A_TERMINAL = """
+from krixik_async._commands._printing import Printer
+printer = Printer(as_json=False)
+with printer.progress(2, "working") as bar:
+    bar.ended(None, ["word " * 30 + "[red]end"])
+    printer.note(None, ["a note"])
+"""
+LINE_BEGINS = "\r\x1b[2K"  # back to its beginning, and it is erased
+
+
+def test_what_is_printed_on_a_terminal_stands_above_the_bar() -> None:
+    """Each line on a line of its own, and as it is: neither wrapped nor read as markup."""
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-c", BOTH_ON_A_TERMINAL],
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+        timeout=30,
+        check=False,
+    )
+    os.close(theirs)
+    drawn = b""
+    with contextlib.suppress(OSError):  # EIO: the other end is closed and all is read
+        while some := os.read(ours, 100_000):
+            drawn += some
+    os.close(ours)
+    text = drawn.decode()
+    assert done.returncode == 0
+    for line in ("word " * 30 + "[red]end", "a note"):
+        assert f"{LINE_BEGINS}{line}\r\n" in text
+
+
+def test_without_rich_no_bar_is_drawn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Click alone is enough for the command line."""
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    monkeypatch.setitem(sys.modules, "rich", None)
+    with Printer(as_json=False).progress(1, "working") as bar:
+        bar.ended(None, ["one"])
+    assert (screen.getvalue(), capsys.readouterr().out) == ("", "one\n")
+
+
+def test_a_stderr_that_takes_nothing_changes_no_exit_status(
+    filled: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closed from the start, as by 2>&-, or full: there is nobody to tell, and work goes on."""
+    command = ["status", "--local", str(filled.data_dir), "-p", PIPELINE, UNKNOWN]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "krixik_async", *command], stderr=full, check=False, timeout=30
+        )
+    assert done.returncode == 5
+    monkeypatch.setattr(sys, "stderr", None)
+    printer = Printer(as_json=False)
+    with printer.progress(1, "working") as bar:
+        bar.ended(None, [])
+        printer.note(None, ["nobody hears it"])
+
+
+def test_a_line_is_one_line_whatever_a_name_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    """What ends a line or commands a terminal is shown, not carried out; in JSON it is kept."""
+    name = "new\nline\x1b[31m\x7f\x9b\ttab é.txt"
+    Printer(as_json=False).result(None, [name])
+    Printer(as_json=True).result({"input": name}, [])
+    shown, value = capsys.readouterr().out.splitlines()
+    assert shown == "new\\x0aline\\x1b[31m\\x7f\\x9b\ttab é.txt"
+    assert json.loads(value) == {"input": name}
 
 
 def test_failures_of_several_kinds_leave_with_one_status_of_their_own(
@@ -862,12 +897,19 @@ def test_an_id_that_cannot_be_one_is_refused_before_anything_is_sent(filled: She
 
 
 def test_a_rejected_key_ends_a_delete_at_once(tmp_path: Path) -> None:
-    """There is no point in trying the other files."""
+    """There is no point in trying the other files; with --json that is told as JSON, too."""
     with ServerProcess(tmp_path) as server:
         environ = {"KRIXIK_API_KEY": "no-such-key"}
         options = ["--api-url", server.url, "-p", PIPELINE, UNKNOWN, UNKNOWN]
         done = CliRunner(env=environ).invoke(cli, ["delete", *options])
+        in_json = CliRunner(env=environ).invoke(cli, ["delete", "--json", *options])
     assert (done.exit_code, len(done.stderr.splitlines())) == (3, 1)
+    assert (in_json.exit_code, in_json.stdout) == (3, "")
+    assert json.loads(in_json.stderr) == {
+        "error": done.stderr.removeprefix("Error: ").rstrip(),
+        "error_kind": "AuthenticationError",
+        "status_code": 403,
+    }
 
 
 def test_what_is_pending_is_told_and_kept(

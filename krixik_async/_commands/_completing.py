@@ -100,7 +100,7 @@ def modules_or_all(
     before, last = _parted(incomplete)
     named = before.split(",")
     left = [name for name in MODULES if name not in named]
-    found = _beginning(before, last, left, going_on=left)
+    found = _beginning(before, last, left, going_on=left if len(left) > 1 else ())
     return [*found, *_beginning("", incomplete, ["all"])]
 
 

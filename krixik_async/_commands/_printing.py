@@ -60,10 +60,11 @@ class Printer:
 
     def told(self, value: JSON, lines: Iterable[str]) -> Iterator[str]:
         """Give the lines that say it: of JSON, or those for people."""
-        for line in [json.dumps(value, ensure_ascii=False)] if self.as_json else lines:
-            # A name on disk may hold bytes that are no text; so escaped they are right in JSON too.
-            text = line.encode("utf-8", "backslashreplace").decode("utf-8")
-            yield text.translate(_ESCAPED)
+        if self.as_json:
+            yield _encodable(json.dumps(value, ensure_ascii=False))
+            return
+        for line in lines:
+            yield _encodable(line).translate(_ESCAPED)
 
     def progress(self, total: int, what: str) -> AbstractContextManager[Bar]:
         """Draw a bar on stderr while the block lasts, if that is a terminal and rich is there."""
@@ -122,6 +123,11 @@ class _Bar:
         traceback: TracebackType | None,
     ) -> None:
         self._progress.stop()
+
+
+def _encodable(text: str) -> str:
+    """Escape bytes that are no text, as a name on disk may hold; in JSON they are right so, too."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
