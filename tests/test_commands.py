@@ -757,7 +757,7 @@ def test_a_failed_job_is_told_by_status_and_wait(folder: Path, tmp_path: Path) -
 
 def test_a_hit_is_a_line_with_its_place() -> None:
     found = KeywordHit(keyword="a", line_number=3, keyword_number=1)
-    meaning = SemanticHit(snippet="A snippet.", line_numbers=(2, 3), distance=0.25)
+    meaning = SemanticHit(snippet="A\nsnippet.", line_numbers=(2, 3), distance=0.25)
     nowhere = SemanticHit(snippet="Another.", line_numbers=(), distance=0.5)
     assert [_hit_line(hit) for hit in (found, meaning, nowhere)] == [
         "3: a",

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
-from krixik_async import FileRecord, ListResult, Pager, ServerError, _paging, _selectors
+from krixik_async import FileRecord, ListResult, Pager, Pipeline, ServerError, _paging, _selectors
 from krixik_async._commands._printing import Printer
 from krixik_async._commands._showing import end, show_all
 from krixik_async._paging import Page
@@ -56,6 +56,23 @@ def test_a_limit_says_that_there_are_more(filled: Shelf, most: int) -> None:
     assert (done.exit_code, len(paths_of(done.stdout)), done.stderr) == (0, min(most, 5), more)
     (said,) = filled.json("list", *options)
     assert (len(said["items"]), said["more"]) == (min(most, 5), most < 5)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_a_limit_that_is_less_than_a_page_takes_one_call(
+    filled: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    page_of = Pipeline.iter_files
+
+    def noted(self: Pipeline, *, page_size: int, **chosen: Any) -> Pager[FileRecord]:
+        sizes.append(page_size)
+        return page_of(self, page_size=page_size, **chosen)
+
+    monkeypatch.setattr(Pipeline, "iter_files", noted)
+    for most in ([], ["--max-files", "1"], ["--max-files", "2"], ["--max-files", "3"]):
+        filled.run("list", "-p", PIPELINE, *most)
+    assert sizes == [3, 2, 3, 3]
 
 
 @pytest.mark.usefixtures("small_pages")

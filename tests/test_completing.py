@@ -130,7 +130,7 @@ asked krixik-async list -p books =
 asked krixik-async list --pipeline = books = parser,te
 asked krixik-async list --api-url http : //localhost : 80 -p books = parser,text-embedder,v
 COMP_WORDBREAKS=' '
-asked krixik-async list -p books=key
+asked krixik-async list --name= -p books=key
 asked krixik-async process tex
 """
 
