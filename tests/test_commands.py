@@ -306,6 +306,13 @@ def test_without_a_pipeline_it_says_where_one_may_be_set(monkeypatch: pytest.Mon
     assert (done.exit_code, "KRIXIK_PIPELINE" in done.stderr) == (2, True)
 
 
+def test_the_pipeline_that_the_help_shows_is_one(filled: Shelf) -> None:
+    text = " ".join(CliRunner().invoke(cli, ["list", "--help"]).stdout.split())
+    shown = re.search(r"its name and modules: (\S+)\.", text)
+    assert shown is not None
+    assert filled.json("list", "-p", shown[1])[0]["items"] == []
+
+
 def test_columns_line_up_and_nothing_makes_no_line() -> None:
     assert columns([("a", "bb"), ("ccc", "d")]) == ["a    bb", "ccc  d"]
     assert columns([]) == []

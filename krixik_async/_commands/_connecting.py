@@ -114,5 +114,5 @@ pipeline_option = click.option(
     envvar="KRIXIK_PIPELINE",
     show_envvar=True,
     metavar="FILE.yml|NAME=MODULES",
-    help="Its file, or its name and modules: books=parser,keyword-db.",
+    help="Its file, or its name and modules: books=parser,sentiment.",
 )
