@@ -310,7 +310,7 @@ def test_the_pipeline_that_the_help_shows_is_one(filled: Shelf) -> None:
     text = " ".join(CliRunner().invoke(cli, ["list", "--help"]).stdout.split())
     shown = re.search(r"its name and modules: (\S+)\.", text)
     assert shown is not None
-    assert filled.json("list", "-p", shown[1])[0]["items"] == []
+    assert filled.run("list", "-p", shown[1]).exit_code == 0
 
 
 def test_columns_line_up_and_nothing_makes_no_line() -> None:
