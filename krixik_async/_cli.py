@@ -129,13 +129,14 @@ def serve(
 
 
 def _announce(url: str, made_up_key: str | None) -> None:
+    printer = Printer(as_json=False)
     if made_up_key is not None:
-        click.echo(
+        said = (
             f"No --api-key was given. For this run the key is {made_up_key}; "
-            "give it with --api-key next time to see the same files.",
-            err=True,
+            "give it with --api-key next time to see the same files."
         )
-    click.echo(f"krixik-async server ready on {url}")
+        printer.note(None, [said])
+    printer.result(None, [f"krixik-async server ready on {url}"])
 
 
 for command in COMMANDS:

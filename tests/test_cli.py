@@ -137,6 +137,21 @@ def test_what_cannot_be_done_is_status_1_and_one_line(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_server_that_cannot_say_that_it_is_ready_ends_with_one_line(tmp_path: Path) -> None:
+    """Who started it waits for that line."""
+    command = ["serve", "--port=0", "--api-key=a", "--data-dir", str(tmp_path)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "krixik_async", *command],
+            stdout=full, stderr=subprocess.PIPE, encoding="utf-8", check=False, timeout=30,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: stdout cannot be written: No space left on device\n",
+    )
+
+
 def test_every_command_has_help() -> None:
     runner = CliRunner()
     for command in ([], *([name] for name in cli.commands)):
