@@ -586,10 +586,11 @@ def test_what_stdout_refuses_is_an_error_unless_nobody_reads_any_more(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_a_full_disk_under_stdout_is_told_in_one_line() -> None:
+@pytest.mark.parametrize("command", [["modules"], ["completion", "fish"]])
+def test_a_full_disk_under_stdout_is_told_in_one_line(command: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "krixik_async", "modules"],
+            [sys.executable, "-m", "krixik_async", *command],
             stdout=full, stderr=subprocess.PIPE, encoding="utf-8", check=False,
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (

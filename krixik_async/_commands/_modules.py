@@ -42,4 +42,7 @@ def completion(context: click.Context, shell: str) -> None:
 
     For bash, in ~/.bashrc: eval "$(krixik-async completion bash)"
     """
-    click.echo(_completing.script(shell, context.find_root().command), nl=False)
+    printer = Printer(as_json=False)
+    with failing(printer):
+        script = _completing.script(shell, context.find_root().command)
+        printer.result(None, script.splitlines())
