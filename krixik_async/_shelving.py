@@ -95,15 +95,9 @@ def _check_changes(chain: Sequence[str], **given: Any) -> dict[str, Any]:  # noq
     """Give what changes as the wire wants it, or raise for the first rule that is broken."""
     if all(value is None for value in given.values()):
         raise InvalidArgument(f"nothing to change was given: pass one of {', '.join(given)}")
-    path = given.pop("symbolic_file_path")
-    if path is not None:
-        if given["symbolic_directory_path"] is not None or given["file_name"] is not None:
-            raise InvalidArgument(
-                "symbolic_file_path was given together with file_name or "
-                "symbolic_directory_path: it is both of them in one, so give it alone"
-            )
-        parts = _validation.split_symbolic_path(path)
-        given["symbolic_directory_path"], given["file_name"] = parts
+    given["symbolic_directory_path"], given["file_name"] = _validation.one_place(
+        given["symbolic_directory_path"], given["file_name"], given.pop("symbolic_file_path")
+    )
     checks: Mapping[str, Callable[[Any], object]] = {
         "file_name": lambda name: _check_name(name, chain),
         "symbolic_directory_path": _validation.check_directory,
