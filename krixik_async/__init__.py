@@ -16,7 +16,7 @@ The house, from the ground up; a room uses only the rooms above it in this list:
     _transport                                  the only room that talks HTTP
     _asking _session _sending _fetching         short flows over it
     _journal _bulk                              many files, each step written down
-    _job _files _shelving _searching _pipeline  what callers hold
+    _job _files _searching _pipeline            what callers hold
     _account _client
     server _cli                                 the embedded server, the command line
 

@@ -10,21 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeAlias, TypedDict, TypeVar
-
-import attrs
+from typing import Any, TypeAlias, TypedDict
 
 from krixik_async._catalogue import EXTENSIONS, input_format
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
-from krixik_async._models import (
-    FileRecord,
-    KeywordItem,
-    KeywordSearchResult,
-    ListResult,
-    SemanticItem,
-    SemanticSearchResult,
-)
-from krixik_async._reply import JSON
 from krixik_async._validation import (
     MAX_DIRECTORY_PATH,
     MAX_FILE_NAME,
@@ -231,17 +220,3 @@ def _seconds(name: str, value: object, time_of_day: str) -> int:
     if not FIRST_MOMENT <= moment < END_OF_TIME:
         raise InvalidArgument(f"{name} is {value!r} but must be from 2023-01-01 to 9999-12-30")
     return int(moment.timestamp())
-
-
-R = TypeVar("R", ListResult, KeywordSearchResult, SemanticSearchResult)
-
-
-def sort_result(result: R, order: str) -> R:
-    """Give the result with its items by created_at (the service's UTC text), stable."""
-
-    def created_at(item: FileRecord | KeywordItem | SemanticItem) -> str:
-        return item.created_at if isinstance(item, FileRecord) else item.file_metadata.created_at
-
-    items = sorted(result.items, key=created_at, reverse=order == "descending")
-    raw: dict[str, JSON] = {**result.raw, "items": [dict(item.raw) for item in items]}
-    return attrs.evolve(result, items=tuple(items), raw=raw)

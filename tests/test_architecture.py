@@ -41,7 +41,7 @@ ROOMS: dict[str, set[str]] = {
     "_wire": {"_errors", "_models", "_reply", "_tree"},
     # the rules for what callers pass
     "_validation": {"_catalogue", "_errors"},
-    "_selectors": {"_catalogue", "_errors", "_models", "_reply", "_validation"},
+    "_selectors": {"_catalogue", "_errors", "_validation"},
     "_contents": {"_catalogue", "_errors"},
     "_config": {"_errors"},
     "_arguments": {"_catalogue", "_errors"},
@@ -102,15 +102,11 @@ ROOMS: dict[str, set[str]] = {
     },
     "_files": {
         "_arguments", "_catalogue", "_config", "_errors", "_fetching", "_models", "_paging",
-        "_reply", "_selectors", "_session", "_validation", "_wire",
-    },
-    "_shelving": {
-        "_arguments", "_errors", "_files", "_models", "_reply", "_selectors", "_tree",
-        "_validation", "_wire",
+        "_reply", "_selectors", "_session", "_tree", "_validation", "_wire",
     },
     "_searching": {
-        "_arguments", "_catalogue", "_errors", "_models", "_paging", "_reply", "_selectors",
-        "_shelving", "_validation", "_wire",
+        "_arguments", "_catalogue", "_errors", "_files", "_models", "_paging", "_reply",
+        "_selectors", "_validation", "_wire",
     },
     "_pipeline": {
         "_arguments", "_bulk", "_config", "_description", "_errors", "_fetching", "_files", "_job",
