@@ -76,7 +76,8 @@ ROOMS: dict[str, set[str]] = {
     "_progress": {"_errors", "_models", "_validation"},
     # the only room that talks HTTP
     "_transport": {
-        "_clock", "_errors", "_offload", "_reply", "_sources", "_tasks", "_version", "_wire",
+        "_clock", "_config", "_errors", "_offload", "_reply", "_sources", "_tasks", "_version",
+        "_wire",
     },
     # short flows over it
     "_asking": {"_catalogue", "_errors", "_models", "_reply", "_transport", "_wire"},

@@ -8,14 +8,13 @@ uses. Importing it brings httpx in (0.07 s), so that is left for the making of a
 """
 
 from krixik_async._transport._asgi import InProcessTransport
-from krixik_async._transport._calls import Transport, TransportSettings
+from krixik_async._transport._calls import Transport
 from krixik_async._transport._pace import TransportStatistics
 from krixik_async._transport._turns import Turn
 
 __all__ = [
     "InProcessTransport",
     "Transport",
-    "TransportSettings",
     "TransportStatistics",
     "Turn",
 ]

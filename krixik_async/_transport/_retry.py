@@ -12,6 +12,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import attrs
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from krixik_async._clock import Clock
@@ -59,42 +60,18 @@ def may_repeat_download(error: BaseException) -> bool:
     return isinstance(error, ConnectFailed | RateLimited | ServerError)
 
 
+@attrs.frozen(eq=False, kw_only=True)
 class Retries:
     """Repeat calls with exponential backoff and full jitter, on one budget for all of them."""
 
-    def __init__(
-        self,
-        *,
-        attempts: int,
-        backoff_s: float,
-        backoff_cap_s: float,
-        clock: Clock,
-        pause: Callable[[float], Awaitable[None]],
-        rng: random.Random,
-        on_retry: Callable[[], None],
-        budget: RetryBudget | None = None,
-    ) -> None:
-        self._attempts = attempts
-        self._backoff_s = backoff_s
-        self._backoff_cap_s = backoff_cap_s
-        self._clock = clock
-        self._pause = pause
-        self._rng = rng
-        self._on_retry = on_retry
-        self._budget = RetryBudget() if budget is None else budget
-
-    def with_limits(self, *, attempts: int, backoff_s: float, backoff_cap_s: float) -> Retries:
-        """Give the same with other limits, on the same budget."""
-        return Retries(
-            attempts=attempts,
-            backoff_s=backoff_s,
-            backoff_cap_s=backoff_cap_s,
-            clock=self._clock,
-            pause=self._pause,
-            rng=self._rng,
-            on_retry=self._on_retry,
-            budget=self._budget,
-        )
+    _attempts: int
+    _backoff_s: float
+    _backoff_cap_s: float
+    _clock: Clock
+    _pause: Callable[[float], Awaitable[None]]
+    _rng: random.Random
+    _on_retry: Callable[[], None]
+    _budget: RetryBudget = attrs.field(factory=RetryBudget)
 
     async def run(
         self,
