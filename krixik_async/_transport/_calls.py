@@ -28,15 +28,14 @@ from krixik_async._offload import Offload
 from krixik_async._reply import Reply
 from krixik_async._sources import UploadSource
 from krixik_async._tasks import TaskSet
-from krixik_async._transport._answers import save_or_follow, signed_url
-from krixik_async._transport._download import Saving
+from krixik_async._transport._download import Saving, save_or_follow
 from krixik_async._transport._exchange import Exchanges, Posted, Streamed, choose_sender
 from krixik_async._transport._pace import Pace, TransportStatistics
 from krixik_async._transport._part import look
 from krixik_async._transport._permits import Permits
 from krixik_async._transport._posting import read_whole, timeouts
 from krixik_async._transport._retry import MayRepeat, Retries, may_repeat_download
-from krixik_async._transport._seam import Target
+from krixik_async._transport._seam import Target, signed_url
 from krixik_async._transport._turns import Turn
 from krixik_async._transport._upload import UploadBody
 from krixik_async._version import __version__
