@@ -7,6 +7,8 @@ import os
 import stat
 from pathlib import Path
 
+import attrs
+
 from krixik_async import _wire
 from krixik_async._errors import (
     DownloadInterrupted,
@@ -62,16 +64,9 @@ async def fetch_output(session: Session, pipeline: str, file_id: str, directory:
     except KrixikError as error:
         error.fill(file_id=file_id, pipeline=pipeline)
         raise
-    warnings = answer.raw.get("warnings")
-    return Output(
-        status_code=answer.reply.status_code,
-        request_id=answer.request_id,
-        message=answer.message + (SAVED if paths else ""),
-        warnings=tuple(warnings) if isinstance(warnings, list) else (),
-        raw=answer.raw,
-        reply=answer.reply,
-        pipeline=answer.pipeline,
-        file_id=file_id,
+    return attrs.evolve(
+        answer.output,
+        message=answer.output.message + (SAVED if paths else ""),
         process_output=await session.offload(_parse, paths),
         process_output_files=tuple(str(path) for path in paths),
     )

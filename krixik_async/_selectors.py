@@ -157,9 +157,18 @@ def query_file_path(value: object, chain: Sequence[str]) -> str:
 
 def check_max_files(value: object, *, name: str = "max_files") -> int:
     """Give max_files back, or raise: a whole number of 1 to 10000."""
+    return _check_whole(name, value, MAX_FILES)
+
+
+def check_nearest(value: object) -> int:
+    """Give k back, or raise: a whole number of 1 to 10."""
+    return _check_whole("k", value, NEAREST)
+
+
+def _check_whole(name: str, value: object, limits: tuple[int, int]) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidArgumentType(f"{name} is {kind_of(value)} but must be a whole number")
-    low, high = MAX_FILES
+    low, high = limits
     if not low <= value <= high:
         raise InvalidArgument(f"{name} is {value} but must be {low} to {high}")
     return value
@@ -172,16 +181,6 @@ def check_sort_order(value: object, *, allowed: Sequence[str] = SORT_ORDERS) -> 
     if value not in allowed:
         raise InvalidArgument(f"sort_order is {value!r} but must be one of {tuple(allowed)}")
     return str(value)
-
-
-def check_nearest(value: object) -> int:
-    """Give k back, or raise: a whole number of 1 to 10."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidArgumentType(f"k is {kind_of(value)} but must be a whole number")
-    low, high = NEAREST
-    if not low <= value <= high:
-        raise InvalidArgument(f"k is {value} but must be {low} to {high}")
-    return value
 
 
 def check_query(value: object) -> str:
