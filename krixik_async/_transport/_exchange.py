@@ -240,7 +240,9 @@ class Exchanges:
         """
         self._closed = True
         if self._home.is_elsewhere():
-            await self._abandon()
+            # Where that loop has ended there is nothing left that could close in order.
+            with suppress(RuntimeError):
+                await self._close_sender()
             return
         for scope in tuple(self._pauses):
             scope.cancel()
@@ -252,17 +254,12 @@ class Exchanges:
                     attempt.scope.cancel()
                 with anyio.move_on_after(_END_WITHIN_S):
                     await self._all_ended.wait()
-            sender, self._sender = self._sender, None
-            if sender is not None:
-                await sender.aclose()
+            await self._close_sender()
 
-    async def _abandon(self) -> None:
-        """Close what can be closed from another loop than it was opened on."""
+    async def _close_sender(self) -> None:
         sender, self._sender = self._sender, None
         if sender is not None:
-            # Where that loop has ended there is nothing left that could close in order.
-            with suppress(RuntimeError):
-                await sender.aclose()
+            await sender.aclose()
 
     async def pause(self, seconds: float) -> None:
         """Wait between two requests of one call. Raises ClientClosed as soon as that happens."""
@@ -320,7 +317,7 @@ class Exchanges:
         if results:
             return results[0]
         # Taken out of the list, or this frame and the error's traceback would hold each other.
-        raise errors.pop() if errors else self._cut_off(attempt)
+        raise errors.pop() if errors else _cut_off(attempt.name)
 
     async def _exchange(self, sender: Sender, attempt: Attempt[T]) -> T:
         started = self._clock.now() if logger.isEnabledFor(logging.DEBUG) else None
@@ -336,7 +333,7 @@ class Exchanges:
             if failure is None and not self._closed:
                 failure = timed_out(attempt.name, attempt.limit_s, attempt.progress, attempt.host)
             if failure is None or (self._closed and isinstance(failure, AnswerLost)):
-                failure = self._cut_off(attempt)
+                failure = _cut_off(attempt.name)
             attempt.outcome = type(failure).__name__
             raise failure
         finally:
@@ -346,12 +343,6 @@ class Exchanges:
             if started is not None:
                 took = self._clock.now() - started
                 logger.debug("%s: %s, %.3f s", attempt.name, attempt.outcome, took)
-
-    def _cut_off(self, attempt: Attempt[Any]) -> ClientClosed:
-        return ClientClosed(
-            f"the client was closed while {attempt.name} was under way: "
-            "it may or may not have been carried out"
-        )
 
     def _learn(self, attempt: Attempt[Any], status_code: int, headers: Mapping[str, str]) -> None:
         attempt.outcome = status_code
@@ -369,3 +360,9 @@ class Exchanges:
                 self._pace.rate,
                 f", none for {pause:.1f} s" if pause else "",
             )
+
+
+def _cut_off(name: str) -> ClientClosed:
+    return ClientClosed(
+        f"the client was closed while {name} was under way: it may or may not have been carried out"
+    )
