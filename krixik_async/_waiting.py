@@ -146,7 +146,7 @@ class Waiter:
     def subscribe(self, schedule: Schedule, **wants: bool) -> Subscription:
         """Make a waiter's end, without jobs yet."""
         return self.scheduler.subscribe(
-            (), schedule.interval, bulk_look=schedule.bulk_look, stop=schedule.stop, **wants
+            schedule.interval, bulk_look=schedule.bulk_look, stop=schedule.stop, **wants
         )
 
     def deadline(self, refs: Iterable[JobRef], timeout: float | None) -> float:

@@ -75,7 +75,6 @@ class Scheduler:
 
     def subscribe(
         self,
-        refs: Iterable[JobRef],
         interval: Interval,
         *,
         wants_changes: bool = True,
@@ -83,8 +82,8 @@ class Scheduler:
         bulk_look: bool = False,
         stop: Stop | None = None,
     ) -> Subscription:
-        """Wait for these jobs; the first look of each is due at once, or found by a bulk look."""
-        subscription = Subscription(
+        """Make a waiter's end, without jobs yet."""
+        return Subscription(
             self,
             interval,
             now=self._clock.now(),
@@ -93,11 +92,12 @@ class Scheduler:
             bulk_look=bulk_look,
             stop=stop,
         )
-        subscription.add(refs)
-        return subscription
 
     def add(self, subscription: Subscription, refs: Iterable[JobRef]) -> None:
-        """Let a subscription wait for more jobs."""
+        """Let a subscription wait for these jobs too.
+
+        The first look of each is due at once, or it is found by a bulk look.
+        """
         self._register.add(subscription, refs)
         if not self._pumping and len(self):
             self._pumping = True
