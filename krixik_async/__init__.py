@@ -95,6 +95,7 @@ if TYPE_CHECKING:
     from krixik_async._pipeline import Pipeline
     from krixik_async._policy import wait_sqrt
     from krixik_async._poll_policy import JobView, PollGuards, PollPolicy, PollState
+    from krixik_async._polling import PaceChanged
     from krixik_async._progress import ProgressDisplay
     from krixik_async._reply import Reply
     from krixik_async._results import WaitResult
@@ -104,7 +105,6 @@ if TYPE_CHECKING:
         JobEnded,
         LookFailed,
         ModuleDone,
-        PaceChanged,
         Watch,
         WatchTimedOut,
     )

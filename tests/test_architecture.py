@@ -127,8 +127,8 @@ ROOMS: dict[str, set[str]] = {
     },
     "": {
         "_bulk", "_client", "_durations", "_errors", "_explaining", "_job", "_models", "_paging",
-        "_pipeline", "_policy", "_poll_policy", "_progress", "_reply", "_results", "_streaming",
-        "_tree", "_version", "_watching",
+        "_pipeline", "_policy", "_poll_policy", "_polling", "_progress", "_reply", "_results",
+        "_streaming", "_tree", "_version", "_watching",
     },
     # the embedded server: of the client it knows the ground, the protocol and the rules
     "server.runners": set(),

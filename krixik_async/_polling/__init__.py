@@ -24,6 +24,15 @@ no HTTP.
 from krixik_async._polling._entries import Key, key_of
 from krixik_async._polling._scheduler import Scheduler
 from krixik_async._polling._seam import Asker, Opening
-from krixik_async._polling._subscription import Notice, Subscription, surfaced
+from krixik_async._polling._subscription import PaceChanged, Subscription, surfaced
 
-__all__ = ["Asker", "Key", "Notice", "Opening", "Scheduler", "Subscription", "key_of", "surfaced"]
+__all__ = [
+    "Asker",
+    "Key",
+    "Opening",
+    "PaceChanged",
+    "Scheduler",
+    "Subscription",
+    "key_of",
+    "surfaced",
+]

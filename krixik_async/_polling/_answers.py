@@ -18,7 +18,7 @@ from krixik_async._polling._laws import learn
 from krixik_async._polling._planner import Planner
 from krixik_async._polling._register import Register
 from krixik_async._polling._rounds import Chunk
-from krixik_async._polling._subscription import Notice
+from krixik_async._polling._subscription import PaceChanged
 
 logger = logging.getLogger("krixik_async")
 
@@ -165,7 +165,7 @@ class Answers:
         """Learn that the service answers."""
         if self._planner.breaker.answered():
             logger.info("the service answers again")
-            self._register.notify(Notice("reachable", None, "the service answers again"))
+            self._register.notify(PaceChanged("reachable", None, "the service answers again"))
 
     def _judge(self, error: KrixikError) -> None:
         if not is_outage(error):
@@ -175,7 +175,7 @@ class Answers:
         if breaker.failed(now):
             message = f"the service does not answer; until it does, one look at a time: {error}"
             logger.info("%s", message)
-            self._register.notify(Notice("unreachable", None, message))
+            self._register.notify(PaceChanged("unreachable", None, message))
         if breaker.is_open and now - breaker.since >= OUTAGE_S:
             self._give_up(error, now)
 

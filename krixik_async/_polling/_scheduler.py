@@ -23,7 +23,7 @@ from krixik_async._polling._planner import Planner
 from krixik_async._polling._register import Register
 from krixik_async._polling._rounds import Chunk
 from krixik_async._polling._seam import Asker, Opening
-from krixik_async._polling._subscription import Notice, Subscription
+from krixik_async._polling._subscription import PaceChanged, Subscription
 from krixik_async._tasks import TaskSet
 
 # So many looks stand in line for an opening: submits, which stand there too, get their share, and
@@ -246,4 +246,4 @@ class Scheduler:
             rate = self._asker.rate
             said = "" if rate is None else f": now at most {rate:.2f} a second"
             message = f"the service asks for fewer requests{said}"
-            self._register.notify(Notice("throttled", rate, message))
+            self._register.notify(PaceChanged("throttled", rate, message))

@@ -34,8 +34,11 @@ def surfaced(error: Exception, raiser: str) -> Exception:
 
 
 @attrs.frozen
-class Notice:
-    """Tell waiters that the client has slowed down, and why."""
+class PaceChanged:
+    """Tell that the client asks less, or as usual again, and why.
+
+    `rate_per_s` is the requests per second it allows itself now; None is without limit.
+    """
 
     reason: Literal["throttled", "unreachable", "reachable"]
     rate_per_s: float | None
@@ -70,7 +73,7 @@ class Subscription:
         self.bulk_look = bulk_look
         self.entries: list[Entry] = []
         self.tally = Tally()
-        self.notices: deque[Notice] = deque(maxlen=NOTICES_KEPT)
+        self.notices: deque[PaceChanged] = deque(maxlen=NOTICES_KEPT)
         self._scheduler = scheduler
         self._fresh: dict[Key, JobOutcome] = {}
         # For `stop` alone.
@@ -132,7 +135,7 @@ class Subscription:
         self._fresh[key_of(outcome.job)] = outcome
         self._event.set()
 
-    def notify(self, notice: Notice) -> None:
+    def notify(self, notice: PaceChanged) -> None:
         """Take a notice in."""
         self.notices.append(notice)
         self._event.set()
