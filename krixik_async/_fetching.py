@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -19,7 +20,7 @@ from krixik_async._errors import (
     SaveFailed,
 )
 from krixik_async._models import Output
-from krixik_async._reply import JSON, Reply
+from krixik_async._reply import JSON
 from krixik_async._session import Session
 from krixik_async._validation import kind_of
 
@@ -73,11 +74,8 @@ async def fetch_output(session: Session, pipeline: str, file_id: str, directory:
 
 
 async def _ask_links(session: Session, pipeline: str, file_id: str) -> _wire.OutputLinks:
-    def read(endpoint: _wire.Endpoint, reply: Reply) -> _wire.OutputLinks:
-        return _wire.read_output_links(endpoint, reply, file_id=file_id)
-
     request = _wire.FetchOutput(pipeline=pipeline, file_id=file_id)
-    return await session.transport.call(request, read)
+    return await session.transport.call(request, partial(_wire.read_output_links, file_id=file_id))
 
 
 async def _download_all(

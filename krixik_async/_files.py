@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Self, TypeAlias, TypeVar, Unpack
 
 import attrs
@@ -148,11 +149,8 @@ class FilesOnRecord:
             file_description=file_description,
             expire_time=expire_time,
         )
-
-        def read(endpoint: _wire.Endpoint, reply: Reply) -> UpdateResult:
-            return _wire.read_update(endpoint, reply, file_id=file_id)
-
         request = _wire.Update(pipeline=self._name, file_id=file_id, **changes)
+        read = partial(_wire.read_update, file_id=file_id)
         try:
             return await self._call(request, read)
         except KrixikError as error:

@@ -80,7 +80,7 @@ ROOMS: dict[str, set[str]] = {
         "_wire",
     },
     # short flows over it
-    "_asking": {"_catalogue", "_errors", "_models", "_reply", "_transport", "_wire"},
+    "_asking": {"_catalogue", "_errors", "_models", "_transport", "_wire"},
     "_session": {
         "_asking", "_clock", "_config", "_durations", "_models", "_offload", "_polling", "_tasks",
         "_transport", "_waiting",
