@@ -74,22 +74,19 @@ def check_selection(chain: Sequence[str], selectors: FileSelectors) -> dict[str,
     None, and what is left out, means not given.
     """
     given: Mapping[str, object] = {**selectors}
-    checks: Mapping[str, Callable[[object], object]] = {
-        "file_ids": lambda v: _each("file_ids", v, lambda i: check_id("file_ids", i)),
-        "file_names": lambda v: _each("file_names", v, lambda n: query_name(n, chain)),
-        "symbolic_directory_paths": lambda v: _each("symbolic_directory_paths", v, query_directory),
-        "symbolic_file_paths": lambda v: _each(
-            "symbolic_file_paths", v, lambda p: query_file_path(p, chain)
-        ),
-        "file_tags": lambda v: check_tags(v, wildcard=True),
-    }
+    tags = given.get("file_tags")
     selection: dict[str, Any] = {
-        name: None if given.get(name) is None else check(given[name])
-        for name, check in checks.items()
+        "file_ids": _each("file_ids", given, lambda i: check_id("file_ids", i)),
+        "file_names": _each("file_names", given, lambda n: query_name(n, chain)),
+        "symbolic_directory_paths": _each("symbolic_directory_paths", given, query_directory),
+        "symbolic_file_paths": _each(
+            "symbolic_file_paths", given, lambda p: query_file_path(p, chain)
+        ),
+        "file_tags": None if tags is None else check_tags(tags, wildcard=True),
+        "max_files": check_max_files(given.get("max_files", DEFAULT_MAX_FILES)),
+        **_period("created_at", given),
+        **_period("last_updated", given),
     }
-    selection["max_files"] = check_max_files(given.get("max_files", DEFAULT_MAX_FILES))
-    for name in ("created_at", "last_updated"):
-        selection.update(_period(name, given.get(f"{name}_start"), given.get(f"{name}_end")))
     if all(value is None for name, value in selection.items() if name != "max_files"):
         raise InvalidArgument(
             "no selector was given: pass file_ids, file_names, symbolic_directory_paths, "
@@ -99,7 +96,12 @@ def check_selection(chain: Sequence[str], selectors: FileSelectors) -> dict[str,
     return selection
 
 
-def _each(name: str, values: object, check: Callable[[object], str]) -> tuple[str, ...]:
+def _each(
+    name: str, given: Mapping[str, object], check: Callable[[object], str]
+) -> tuple[str, ...] | None:
+    values = given.get(name)
+    if values is None:
+        return None
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise InvalidArgumentType(f"{name} is {kind_of(values)} but must be a list of str")
     checked = tuple(check(value) for value in values)
@@ -194,7 +196,8 @@ def check_query(value: object) -> str:
     return query
 
 
-def _period(name: str, start: object, end: object) -> dict[str, int | None]:
+def _period(name: str, given: Mapping[str, object]) -> dict[str, int | None]:
+    start, end = given.get(f"{name}_start"), given.get(f"{name}_end")
     first = None if start is None else _seconds(f"{name}_start", start, "00:00:00")
     last = None if end is None else _seconds(f"{name}_end", end, "23:59:59")
     if first is not None and last is not None and first > last:
