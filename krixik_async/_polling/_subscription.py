@@ -49,8 +49,8 @@ class Subscription:
     """Gather the latest outcome of each of a waiter's jobs until taken.
 
     With `wants_changes` every change is told, else only how jobs end. `bulk_look` allows bulk looks
-    to look for its jobs in place of `interval`. `stop` is asked after each look at a job that did
-    not end it; whether it is waited for any longer. `stopped` are those that are not, as they were.
+    to look for its jobs in place of `interval`. `stop` is asked, after each look that finds a job
+    unfinished, whether to wait for it no longer; `stopped` are those given up, as they were then.
     """
 
     def __init__(
