@@ -11,7 +11,7 @@ client.
 
 from krixik_async._transport._asgi import InProcessTransport
 from krixik_async._transport._calls import Transport
-from krixik_async._transport._pace import TransportStatistics
+from krixik_async._transport._exchange import TransportStatistics
 from krixik_async._transport._turns import Turn
 
 __all__ = [

@@ -29,8 +29,14 @@ from krixik_async._reply import Reply
 from krixik_async._sources import UploadSource
 from krixik_async._tasks import TaskSet
 from krixik_async._transport._download import Saving, save_or_follow
-from krixik_async._transport._exchange import Exchanges, Posted, Streamed, choose_sender
-from krixik_async._transport._pace import Pace, TransportStatistics
+from krixik_async._transport._exchange import (
+    Exchanges,
+    Posted,
+    Streamed,
+    TransportStatistics,
+    choose_sender,
+)
+from krixik_async._transport._pace import Pace
 from krixik_async._transport._part import look
 from krixik_async._transport._permits import Permits
 from krixik_async._transport._posting import read_whole, timeouts

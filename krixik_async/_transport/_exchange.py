@@ -25,7 +25,7 @@ from krixik_async._transport._asgi import InProcessTransport
 from krixik_async._transport._failures import meaning, reported, timed_out
 from krixik_async._transport._given import ClientSender, TransportSender
 from krixik_async._transport._home import ELSEWHERE, Home
-from krixik_async._transport._pace import Pace, TransportStatistics, retry_after_s
+from krixik_async._transport._pace import Pace, retry_after_s
 from krixik_async._transport._permits import Permits
 from krixik_async._transport._seam import Progress, Scope, Sender, Target, host_of
 from krixik_async._transport._turns import Turn, Turns
@@ -158,6 +158,15 @@ def default_sender() -> Sender:
     from krixik_async._transport._aiohttp import AiohttpSender
 
     return AiohttpSender()
+
+
+@attrs.frozen
+class TransportStatistics:
+    """Count what a client has sent: all requests, retries among them, "too many" answers."""
+
+    requests: int
+    retries: int
+    throttled: int
 
 
 class Exchanges:

@@ -1,5 +1,8 @@
 """Asking again: when, how often, and at whose expense.
 
+Retries draw on one budget, so that a service that is down is not asked `attempts` times by every
+call.
+
 Each call that fails gets an `AsyncRetrying` of its own. The object keeps the state of its attempt
 on itself, so one shared by concurrent calls mixes up their results (200 sharing one: 34 right, 42
 with the error of another, 124 with nothing). A call that does not fail needs none: it is made only
@@ -25,12 +28,16 @@ from krixik_async._errors import (
     RateLimited,
     ServerError,
 )
-from krixik_async._transport._pace import RetryBudget
 
 T = TypeVar("T")
 
 # 2 ** 32 of any backoff is past every cap; without a bound a large `attempts` would overflow.
 _DOUBLINGS = 32
+
+# botocore's standard retry quota (1.40, 2026-11): 500 tokens, a retry takes 5, a success gives 1.
+BUDGET = 500
+RETRY_COST = 5
+SUCCESS_RETURNS = 1
 
 
 class MayRepeat:
@@ -58,6 +65,24 @@ def may_repeat_download(error: BaseException) -> bool:
     if isinstance(error, DownloadInterrupted):
         return not isinstance(error.__cause__, OSError)
     return isinstance(error, ConnectFailed | RateLimited | ServerError)
+
+
+class RetryBudget:
+    """Let a client repeat itself only so often."""
+
+    def __init__(self) -> None:
+        self._tokens = BUDGET
+
+    def spend(self) -> bool:
+        """Take the price of one retry; tells whether it was there."""
+        if self._tokens < RETRY_COST:
+            return False
+        self._tokens -= RETRY_COST
+        return True
+
+    def succeeded(self) -> None:
+        """Put back what a success is worth."""
+        self._tokens = min(BUDGET, self._tokens + SUCCESS_RETURNS)
 
 
 @attrs.frozen(eq=False, kw_only=True)
