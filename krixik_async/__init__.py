@@ -10,7 +10,7 @@ The house, from the ground up; a room uses only the rooms above it in this list:
     _sources _conversion                        what a file is read from
     _law _timing _sketch _durations             how long jobs take, and when to look
     _explaining _poll_policy
-    _submit _policy _polling                    exchanges and schedules, without I/O
+    _submit _evidence _strategies _polling      exchanges and schedules, without I/O
     _results _waiting _streaming _watching      what a wait is and gives back
     _progress                                   ... and how it is drawn
     _transport                                  the only room that talks HTTP
@@ -93,12 +93,12 @@ if TYPE_CHECKING:
     )
     from krixik_async._paging import Pager
     from krixik_async._pipeline import Pipeline
-    from krixik_async._policy import wait_sqrt
     from krixik_async._poll_policy import JobView, PollGuards, PollPolicy, PollState
     from krixik_async._polling import PaceChanged
     from krixik_async._progress import ProgressDisplay
     from krixik_async._reply import Reply
     from krixik_async._results import WaitResult
+    from krixik_async._strategies import wait_sqrt
     from krixik_async._streaming import AsCompleted
     from krixik_async._tree import Tree
     from krixik_async._watching import (
@@ -202,7 +202,7 @@ if not TYPE_CHECKING:  # pragma: no branch - it is never true where code runs
         "_durations",
         "_explaining",
         "_poll_policy",
-        "_policy",
+        "_strategies",
         "_results",
         "_progress",
         "_streaming",

@@ -58,19 +58,20 @@ ROOMS: dict[str, set[str]] = {
     "_durations": {"_errors", "_law", "_sketch"},
     "_explaining": {"_law", "_timing"},
     "_poll_policy": {"_durations", "_errors", "_explaining", "_law", "_numbers", "_timing"},
-    "_policy": {"_errors", "_models", "_numbers", "_poll_policy"},
+    "_evidence": {"_errors", "_models"},
+    "_strategies": {"_evidence", "_numbers", "_poll_policy"},
     "_polling": {
-        "_clock", "_durations", "_errors", "_law", "_models", "_policy", "_poll_policy", "_tasks",
-        "_timing",
+        "_clock", "_durations", "_errors", "_evidence", "_law", "_models", "_poll_policy",
+        "_strategies", "_tasks", "_timing",
     },
     # what a wait is and gives back
     "_results": {"_catalogue", "_errors", "_models", "_validation"},
     "_waiting": {
-        "_clock", "_errors", "_models", "_numbers", "_policy", "_poll_policy", "_polling",
-        "_results", "_tasks", "_validation",
+        "_clock", "_errors", "_evidence", "_models", "_numbers", "_poll_policy", "_polling",
+        "_results", "_strategies", "_tasks", "_validation",
     },
     "_streaming": {
-        "_closing", "_errors", "_models", "_policy", "_polling", "_results", "_tasks", "_waiting",
+        "_closing", "_errors", "_evidence", "_models", "_polling", "_results", "_tasks", "_waiting",
     },
     "_watching": {"_closing", "_errors", "_models", "_polling", "_results", "_waiting"},
     "_progress": {"_errors", "_models", "_validation"},
@@ -127,8 +128,8 @@ ROOMS: dict[str, set[str]] = {
     },
     "": {
         "_bulk", "_client", "_durations", "_errors", "_explaining", "_job", "_models", "_paging",
-        "_pipeline", "_policy", "_poll_policy", "_polling", "_progress", "_reply", "_results",
-        "_streaming", "_tree", "_version", "_watching",
+        "_pipeline", "_poll_policy", "_polling", "_progress", "_reply", "_results",
+        "_strategies", "_streaming", "_tree", "_version", "_watching",
     },
     # the embedded server: of the client it knows the ground, the protocol and the rules
     "server.runners": set(),

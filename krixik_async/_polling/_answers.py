@@ -10,8 +10,8 @@ from collections.abc import Collection
 from krixik_async._clock import Clock
 from krixik_async._durations import Durations
 from krixik_async._errors import KrixikError
+from krixik_async._evidence import OUTAGE_S, Trouble, note_error, note_status, shared_status
 from krixik_async._models import JobRef, ProcessStatus
-from krixik_async._policy import OUTAGE_S, Trouble, note_error, note_status, shared_status
 from krixik_async._polling._breaker import is_outage
 from krixik_async._polling._entries import Crowd, Entry
 from krixik_async._polling._laws import learn

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from krixik_async._clock import Clock
+from krixik_async._evidence import merged
 from krixik_async._models import JobRef
-from krixik_async._policy import merged
 from krixik_async._polling._entries import Crowd, Entry
 from krixik_async._polling._planner import Planner
 from krixik_async._polling._subscription import PaceChanged, Subscription

@@ -16,7 +16,6 @@ from krixik_async._errors import (
     RequestNotFound,
 )
 from krixik_async._models import JobRef, ProcessStatus
-from krixik_async._policy import Interval, Stop
 from krixik_async._polling._answers import Answers
 from krixik_async._polling._entries import Entry
 from krixik_async._polling._planner import Planner
@@ -24,6 +23,7 @@ from krixik_async._polling._register import Register
 from krixik_async._polling._rounds import Chunk
 from krixik_async._polling._seam import Asker, Opening
 from krixik_async._polling._subscription import PaceChanged, Subscription
+from krixik_async._strategies import Interval, Stop
 from krixik_async._tasks import TaskSet
 
 # So many looks stand in line for an opening: submits, which stand there too, get their share, and

@@ -10,10 +10,10 @@ import anyio
 import attrs
 
 from krixik_async._models import JobOutcome, JobRef, WaitStatistics
-from krixik_async._policy import Begun, Interval, Stop, is_stopped
 from krixik_async._poll_policy import PollState
 from krixik_async._polling._entries import Entry, Key, key_of
 from krixik_async._polling._tally import Tally
+from krixik_async._strategies import Begun, Interval, Stop, is_stopped
 
 if TYPE_CHECKING:
     from krixik_async._polling._scheduler import Scheduler
