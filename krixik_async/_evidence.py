@@ -1,4 +1,4 @@
-"""What one waited-for job has shown so far: what each answer means, and what that does to the next.
+"""What one waited-for job has shown so far, and what each answer means.
 
 Pure functions: nothing here awaits or reads a clock. `now` is monotonic seconds, `wall` epoch
 seconds. When to ask next is for a schedule to say (`_strategies`); here it is moved up where the
