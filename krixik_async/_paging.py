@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Generic, Protocol, Self, TypeVar
 
 import attrs
@@ -131,7 +130,7 @@ class SearchPages(Generic[T]):
             if page is None:
                 return None
             self._waiting.extend(record.file_id for record in page.items)
-        lot = list(islice(self._waiting, MAX_SELECTED))
+        lot = [self._waiting[at] for at in range(min(MAX_SELECTED, len(self._waiting)))]
         found = await self._search(lot)
         for _ in lot:
             self._waiting.popleft()
