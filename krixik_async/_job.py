@@ -108,7 +108,7 @@ class Job:
         """
         result = await self.pipeline.wait_until_complete(self, timeout=timeout, stop=stop)
         outcome = result[self.request_id]
-        if outcome.state != "complete":
+        if not outcome.ok:
             raise fate(outcome)
         return outcome
 

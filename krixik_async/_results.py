@@ -215,7 +215,7 @@ def fate(outcome: JobOutcome) -> KrixikError:
         )
     error.reply = outcome.reply
     error.fill(
-        request_id=outcome.request_id, file_id=outcome.file_id, pipeline=outcome.job.pipeline
+        request_id=outcome.request_id, file_id=outcome.job.file_id, pipeline=outcome.job.pipeline
     )
     error.job, error.outcome = outcome.job, outcome
     return error

@@ -108,6 +108,7 @@ async def test_a_time_out_gives_the_partial_result_and_what_was_seen() -> None:
 async def test_a_time_out_of_zero_ends_at_once_without_a_verdict() -> None:
     result = await wait(House({"r1": 0.0}), ref(1), timeout=0.0)
     assert (result.timed_out, states(result)) == (True, {"r1": "pending"})
+    assert (result["r1"].file_id, result["r1"].job.file_id) == ("", None)
 
 
 async def test_without_a_time_out_it_waits_until_the_records_end() -> None:

@@ -152,6 +152,22 @@ async def jobs(job: Job) -> None:
     assert_type(job.reply, Reply | None)
 
 
+async def outputs(pipeline: Pipeline, job: Job) -> None:
+    """From an outcome to its output, however it is come by: no assertion in between."""
+    done = await job
+    assert_type(done.ok, bool)
+    await pipeline.fetch_output(file_id=done.file_id)
+    for outcome in (await pipeline.wait_until_complete([job])).complete:
+        await pipeline.fetch_output(file_id=outcome.file_id)
+    async for outcome in pipeline.as_completed([job]):
+        if outcome.ok:
+            await pipeline.fetch_output(file_id=outcome.file_id)
+    async for sent in pipeline.process_many("folder"):
+        if sent.ok:
+            await pipeline.fetch_output(file_id=sent.file_id)
+            await pipeline.process_status(request_id=sent.request_id)
+
+
 async def waiting(krixik: Krixik, pipeline: Pipeline, job: Job) -> None:
     result = await pipeline.wait_until_complete(
         [job, job.ref, "id"], timeout=5, return_when="first", poll=tenacity.wait_fixed(3)

@@ -252,7 +252,7 @@ class OneFile:
             schedule=self._work.schedule,
         )
         ended = self._ended = result[job.request_id]
-        if ended.state == "complete":
+        if ended.ok:
             await self._write("complete")
         elif ended.state == "failed":
             await self._write("failed", fate=ended.failure_module)
