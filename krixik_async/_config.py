@@ -7,6 +7,8 @@ the working folder.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -33,6 +35,11 @@ BULK_IN_FLIGHT = 16
 
 KEY_NAMES = ("KRIXIK_API_KEY", "MY_API_KEY")
 URL_NAMES = ("KRIXIK_API_URL", "MY_API_URL")
+
+
+# A token holds it: too little of a digest to find a key by, and enough to tell a user's own apart
+# (any two of ten are alike with a chance of 1e-8; then things are as they would be without it).
+_ACCOUNT_BYTES = 4
 
 
 def masked(secret: str) -> str:
@@ -113,6 +120,12 @@ class Config:
             raise InvalidArgumentType(
                 f"bulk_look is {type(self.bulk_look).__name__} but must be True or False"
             )
+
+    @property
+    def account(self) -> str:
+        """Give what tells this key and url from others: eight hexadecimal digits."""
+        pair = json.dumps([self.api_key, self.api_url])
+        return hashlib.sha256(pair.encode()).digest()[:_ACCOUNT_BYTES].hex()
 
 
 def read_credentials(

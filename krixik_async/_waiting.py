@@ -259,7 +259,9 @@ def known_refs(refs: Iterable[JobRef]) -> list[JobRef]:
 
 def unseen_yet(ref: JobRef) -> JobOutcome:
     """Give the outcome of a job of which nothing is known."""
-    return JobOutcome(request_id=ref.request_id, state="pending", job=ref, file_id=ref.file_id or "")
+    return JobOutcome(
+        request_id=ref.request_id, state="pending", job=ref, file_id=ref.file_id or ""
+    )
 
 
 def _decides(outcome: JobOutcome, return_when: ReturnWhen) -> bool:

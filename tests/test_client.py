@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import attrs
 import httpx
 import pytest
 import respx
@@ -25,6 +26,7 @@ import respx
 from krixik_async import (
     AuthenticationError,
     ClientClosed,
+    FileInput,
     FileRecordNotFound,
     InvalidArgument,
     InvalidArgumentType,
@@ -638,6 +640,52 @@ async def test_a_token_of_several_pipelines_goes_on_elsewhere(w: World) -> None:
     )
     assert (states(resumed), resumed.timed_out) == (["pending", "complete"], False)
     assert told[-1] == "complete"
+
+
+async def test_a_job_of_another_account_is_refused_and_not_taken_for_deleted(w: World) -> None:
+    """The service says of it that there is none; what the reference knows would do the rest."""
+    jobs = await jobs_of_two_pipelines(w)
+    token = (await w.client.wait_until_complete(jobs, timeout=0)).resume_token
+    before, said = len(w.sent), "was sent with another api_key or to another api_url"
+    elsewhere = Krixik(api_key=KEY, api_url=f"{URL}/beta", http_transport=w.wire, clock=w.clock)
+    w.clients.append(elsewhere)
+    for other in (w.another(OTHER_KEY), elsewhere):
+        ref = jobs[0].ref
+        pipeline = other.create_pipeline(name=ref.pipeline, module_chain=["keyword-db"])
+        calls: list[Callable[[], Any]] = [
+            lambda other=other: other.resume(token),
+            lambda other=other, ref=ref: other.wait_until_complete(ref),
+            lambda other=other, ref=ref: anext(other.as_completed(ref)),
+            lambda other=other, ref=ref: anext(other.watch(ref)),
+            lambda pipeline=pipeline, ref=ref: pipeline.wait_until_complete([ref]),
+        ]
+        for call in calls:
+            with pytest.raises(InvalidArgument, match=said) as caught:
+                await call()
+            accounts = (str(ref.account), other._opened.account, ref.request_id)
+            assert all(words in str(caught.value) for words in accounts)
+            assert KEY not in str(caught.value)
+    assert len(w.sent) == before
+
+
+async def test_a_job_of_one_account_goes_from_client_to_client_with_a_new_key_too(
+    w: World,
+) -> None:
+    """What the caller says is his is looked for: a key may be changed while jobs go on."""
+    first, _ = await jobs_of_two_pipelines(w)
+    same = w.another(max_in_flight=3).with_options(attempts=2)
+    assert states(await same.wait_until_complete(first.ref)) == ["complete"]
+    renewed = attrs.evolve(first.ref, account=None)
+    assert states(await w.another(OTHER_KEY).wait_until_complete(renewed)) == ["deleted"]
+
+
+async def test_every_reference_that_a_client_makes_says_whose_it_is(w: World) -> None:
+    books = w.books()
+    job = await books.process(local_file_path=TEXT, file_name="a.txt")
+    waited = await books.wait_until_complete([job, UNKNOWN], timeout=0)
+    many = [one async for one in books.process_many([FileInput(TEXT, file_name="b.txt")])]
+    refs = [job.ref, *(outcome.job for outcome in waited.values()), many[0].job]
+    assert {ref and ref.account for ref in refs} == {w.client._opened.account}
 
 
 @pytest.mark.parametrize(

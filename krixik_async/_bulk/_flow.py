@@ -104,7 +104,12 @@ class OneFile:
     def job(self) -> JobRef | None:
         """Give the job as far as it is known: from its ticket on."""
         work = self._work
-        return job_of(self._entry, pipeline=work.pipeline, modules=len(work.chain))
+        return job_of(
+            self._entry,
+            pipeline=work.pipeline,
+            modules=len(work.chain),
+            account=work.session.account,
+        )
 
     async def run(self) -> BulkOutcome | None:
         """Give the outcome, or None while another worker is at this input.

@@ -62,7 +62,7 @@ class BulkOutcome:
             raise self.error
 
 
-def job_of(entry: Entry, *, pipeline: str, modules: int) -> JobRef | None:
+def job_of(entry: Entry, *, pipeline: str, modules: int, account: str) -> JobRef | None:
     """Give the job that an entry tells of, if it has come that far."""
     if entry.request_id is None:
         return None
@@ -73,6 +73,7 @@ def job_of(entry: Entry, *, pipeline: str, modules: int) -> JobRef | None:
         submitted_at=entry.submitted_at,
         expires_at=entry.expires_at,
         module_count=modules,
+        account=account,
     )
 
 

@@ -26,6 +26,8 @@ class JobRef:
 
     Times are epoch seconds; `expires_at` is None where only the request_id is known.
     `module_count` is the length of the chain and `size_bytes` that of the file, where known.
+    `account` stands for the api key and url that it was sent with, and gives neither away: other
+    clients refuse it, rather than find no such job. Set it to None where only the key has changed.
     """
 
     request_id: str
@@ -35,6 +37,7 @@ class JobRef:
     expires_at: float | None = None
     module_count: int | None = None
     size_bytes: int | None = None
+    account: str | None = None
 
 
 @attrs.frozen(kw_only=True)
