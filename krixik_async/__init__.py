@@ -18,6 +18,7 @@ The house, from the ground up; a room uses only the rooms above it in this list:
     _journal _bulk                              many files, each step written down
     _job _files _shelving _searching _pipeline  what callers hold
     _account _client
+    typing                                      what signatures call by a short name
     server _cli                                 the embedded server, the command line
 
 A name is loaded when it is asked for; `import krixik_async` by itself takes a few milliseconds.

@@ -58,7 +58,7 @@ def _without_slash(api_url: Any) -> Any:  # noqa: ANN401 - what is no text is re
 
 
 class Settings(TypedDict, total=False):
-    """Hold the settings that `Krixik` takes besides the credentials; defaults in `Config`."""
+    """Hold the settings that `Krixik` takes besides the credentials; see there."""
 
     max_in_flight: int
     rate_limit: float | None
@@ -71,7 +71,7 @@ class Settings(TypedDict, total=False):
 
 
 class Options(TypedDict, total=False):
-    """Hold what `with_options` may change for some calls; see `Config` for the first five."""
+    """Hold what `with_options` may change for some calls; see `Krixik` for the first five."""
 
     connect_timeout_s: float
     attempt_timeout_s: float | None

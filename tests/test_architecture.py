@@ -133,6 +133,11 @@ ROOMS: dict[str, set[str]] = {
         "_pipeline", "_policy", "_poll_policy", "_progress", "_reply", "_results", "_streaming",
         "_tree", "_version", "_watching",
     },
+    # what signatures call by a short name, for users' own annotations
+    "typing": {
+        "_bulk", "_clock", "_config", "_files", "_job", "_models", "_offload", "_pipeline",
+        "_reply", "_selectors", "_sending", "_waiting", "_watching",
+    },
     # the embedded server: of the client it knows the ground, the protocol and the rules
     "server.runners": set(),
     "server": {
