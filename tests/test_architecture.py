@@ -31,7 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "_reply": set(),
     "_clock": {"_tasks"},
     "_closing": set(),
-    "_offload": set(),
+    "_offload": {"_clock"},
     "_tasks": set(),
     "_errors": {"_models", "_reply"},  # _models for typing only
     # the protocol, without I/O
