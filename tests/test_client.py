@@ -22,6 +22,7 @@ import attrs
 import httpx
 import pytest
 import respx
+import trio
 
 from krixik_async import (
     AuthenticationError,
@@ -904,6 +905,10 @@ async def test_respx_sees_a_client_that_is_handed_in(tmp_path: Path, using: str)
 # --- another event loop --------------------------------------------------------------------------
 
 
+def trio_run(coroutine: Any) -> None:
+    trio.run(lambda: coroutine)
+
+
 class Unclosable(httpx.AsyncBaseTransport):
     """Answer, and fail to close as sockets of a loop that has ended do."""
 
@@ -914,7 +919,19 @@ class Unclosable(httpx.AsyncBaseTransport):
         raise RuntimeError("Event loop is closed")
 
 
-def test_on_another_event_loop_a_client_says_so_and_closes() -> None:
+# Each runs a loop of its own; the second of them may be of the other library.
+RUNS = {
+    "asyncio": (asyncio.run, asyncio.run),
+    "trio": (trio_run, trio_run),
+    "asyncio, then trio": (asyncio.run, trio_run),
+    "trio, then asyncio": (trio_run, asyncio.run),
+}
+every_two_runs = pytest.mark.parametrize("runs", RUNS.values(), ids=RUNS)
+
+
+@every_two_runs
+def test_on_another_event_loop_a_client_says_so_and_closes(runs: tuple[Any, Any]) -> None:
+    first, second = runs
     client = Krixik(api_key="k" * 36, api_url=URL, http_transport=Unclosable())
     job = JobRef(request_id=str(uuid.UUID(int=1)), pipeline="books")
 
@@ -926,5 +943,21 @@ def test_on_another_event_loop_a_client_says_so_and_closes() -> None:
         await client.aclose()
         await client.aclose()
 
-    asyncio.run(client.check_in())
-    asyncio.run(go_on())
+    first(client.check_in())
+    second(go_on())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, trio_run])
+def test_so_does_one_that_has_its_server_inside(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    client = Krixik.local()
+
+    async def go_on() -> None:
+        with pytest.raises(ClientClosed, match="belongs to the event loop of its first call"):
+            await client.check_in()
+        await client.aclose()
+
+    run(client.check_in())
+    run(go_on())

@@ -3,8 +3,8 @@
 `simulate` plays a poll policy against durations; `FaultPlan` and the faults in it let calls to the
 embedded server go wrong; `VirtualTimeLoop` lets hours pass at once, and with `AnchoredClock`
 and `InlineOffload` clients do so under another virtual clock, such as trio's; `ServerProcess` runs
-the server in a process of its own. The pytest plugin, which is there wherever the package is installed, has fixtures for
-faults, virtual time and servers.
+the server in a process of its own. The pytest plugin, which is there wherever the package is
+installed, has fixtures for faults, virtual time and servers.
 """
 
 from krixik_async._clock import AnchoredClock
