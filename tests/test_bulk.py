@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 
 from krixik_async import (
@@ -40,6 +41,7 @@ from tests.client_side import (
     STATUS,
     TEXT,
     TICKET,
+    UNKNOWN,
     UPLOAD,
     World,
     entries,
@@ -312,6 +314,8 @@ async def test_what_is_wrong_with_one_input_is_its_outcome_and_stops_no_other(
     assert outcomes[2].input.local_file_path == 42
     assert [one.job for one in outcomes[1:8]] == [None] * 7
     assert {(one.request_id, one.file_id) for one in outcomes[1:8]} == {("", "")}
+    known_by_id = attrs.evolve(outcomes[0], job=JobRef(request_id=UNKNOWN, pipeline="books"))
+    assert (known_by_id.request_id, known_by_id.file_id) == (UNKNOWN, "")
     with pytest.raises(InvalidArgument) as info:
         outcomes[1].raise_for_failure()
     assert "missing.txt" in info.value.__notes__[0]
