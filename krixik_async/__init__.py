@@ -19,6 +19,7 @@ annotations name, and for the server that `Krixik.local` starts:
     _journal _bulk                              many files, each step written down
     _job _files _searching _pipeline _resetting what callers hold
     _account _client
+    typing                                      what signatures call by a short name
     server _cli                                 the embedded server, the command line
     testing                                     tools for users' own tests
 

@@ -111,7 +111,7 @@ class Watched:
             request_id=self.ref.request_id,
             state=self.state,
             job=self.ref,
-            file_id=self.ref.file_id,
+            file_id=self.ref.file_id or "",
             modules={} if status is None else status.modules,
             failure_module=None if failure is None else failure.failure_module,
             last_status=status,

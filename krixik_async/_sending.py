@@ -276,6 +276,7 @@ async def send(
         expires_at=asked + done.request.expire_time,
         module_count=len(done.request.pipeline_ordered_modules),
         size_bytes=shipment.size_bytes,
+        account=session.account,
     )
     return ref, done.request, done.ticket.reply if isinstance(done.ticket, Ticket) else None
 

@@ -34,6 +34,12 @@ class Session:
     offload: Offload
     rng: random.Random
     config: Config = attrs.field(repr=False)
+    # What its jobs carry: made once and not for each of a hundred thousand.
+    account: str = attrs.field(init=False)
+
+    @account.default
+    def _account_of_config(self) -> str:
+        return self.config.account
 
     def with_options(self, options: Options) -> Session:
         """Give one that shares everything with this and sends by other settings.

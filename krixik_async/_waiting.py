@@ -260,13 +260,15 @@ def known_refs(refs: Iterable[JobRef]) -> list[JobRef]:
 
 def unseen_yet(ref: JobRef) -> JobOutcome:
     """Give the outcome of a job of which nothing is known."""
-    return JobOutcome(request_id=ref.request_id, state="pending", job=ref, file_id=ref.file_id)
+    return JobOutcome(
+        request_id=ref.request_id, state="pending", job=ref, file_id=ref.file_id or ""
+    )
 
 
 def _decides(outcome: JobOutcome, return_when: ReturnWhen) -> bool:
     if return_when == "first":
         return outcome.ended
-    return return_when == "first_failure" and outcome.ended and outcome.state != "complete"
+    return return_when == "first_failure" and outcome.ended and not outcome.ok
 
 
 async def tell(on_update: OnUpdate | None, outcome: JobOutcome) -> None:

@@ -31,7 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "_reply": set(),
     "_clock": {"_tasks"},
     "_closing": set(),
-    "_offload": set(),
+    "_offload": {"_clock"},
     "_tasks": set(),
     "_errors": {"_models", "_reply"},  # _models for typing only
     # the protocol, without I/O
@@ -130,6 +130,11 @@ ROOMS: dict[str, set[str]] = {
         "_bulk", "_client", "_durations", "_errors", "_explaining", "_job", "_models", "_paging",
         "_pipeline", "_poll_policy", "_polling", "_progress", "_reply", "_results",
         "_strategies", "_streaming", "_tree", "_version", "_watching",
+    },
+    # what signatures call by a short name, for users' own annotations
+    "typing": {
+        "_bulk", "_clock", "_config", "_files", "_job", "_models", "_offload", "_pipeline",
+        "_reply", "_selectors", "_sending", "_waiting", "_watching",
     },
     # the embedded server: of the client it knows the ground, the protocol and the rules
     "server.runners": set(),
