@@ -734,7 +734,7 @@ def test_a_dry_run_tells_what_was_begun(
         assert (done.exit_code, done.stderr) == (4 if step == "failed" else 0, "")
         assert words in done.stdout
         assert beside(journal) == before
-        connection.execute("INSERT INTO workers VALUES (99, '', 1e12)")
+        connection.execute("INSERT INTO workers VALUES (99, '', 0, 1e12)")
         connection.execute("UPDATE files SET owner = 99 WHERE id = ?", row)
         busy = CliRunner().invoke(cli, command).stdout
     assert ("another process is at it" in busy) is (step != "failed")
