@@ -16,12 +16,13 @@ from tenacity import RetryCallState
 
 from krixik_async._clock import Clock
 from krixik_async._errors import AuthenticationError, InvalidArgument, InvalidArgumentType
+from krixik_async._evidence import ends_at, merged
 from krixik_async._models import JobOutcome, JobRef, WaitStatistics
 from krixik_async._numbers import shown
-from krixik_async._policy import Interval, Stop, ends_at, merged
 from krixik_async._poll_policy import PollPolicy
 from krixik_async._polling import Key, Scheduler, Subscription, key_of, surfaced
 from krixik_async._results import WaitResult
+from krixik_async._strategies import Interval, Stop
 from krixik_async._tasks import TaskSet
 from krixik_async._validation import kind_of
 
@@ -146,7 +147,7 @@ class Waiter:
     def subscribe(self, schedule: Schedule, **wants: bool) -> Subscription:
         """Make a waiter's end, without jobs yet."""
         return self.scheduler.subscribe(
-            (), schedule.interval, bulk_look=schedule.bulk_look, stop=schedule.stop, **wants
+            schedule.interval, bulk_look=schedule.bulk_look, stop=schedule.stop, **wants
         )
 
     def deadline(self, refs: Iterable[JobRef], timeout: float | None) -> float:
