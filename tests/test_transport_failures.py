@@ -137,6 +137,14 @@ def test_whatever_fails_while_connecting_was_never_sent() -> None:
     assert str(timed_out("x", 15.0, CONNECTED, HOST)) == ("x got no answer within 15 s")
 
 
+def test_a_hook_that_raises_for_statuses_is_told_so() -> None:
+    error = meaning("list", made(httpx.HTTPStatusError), CONNECTED, HOST)  # type: ignore[arg-type]
+    assert str(error) == (
+        "list was answered, and a hook of the http_client that was passed raised HTTPStatusError: "
+        "without its raise_for_status() the answer would have been read"
+    )
+
+
 def test_a_full_pool_is_told_with_its_cure() -> None:
     assert "limits=" in str(meaning("x", httpx.PoolTimeout(""), CONNECTED, HOST))
 

@@ -35,7 +35,6 @@ _UNUSABLE_URL = (httpx.UnsupportedProtocol, httpx.InvalidURL)
 _BAD_ANSWER = (
     httpx.DecodingError,
     httpx.TooManyRedirects,
-    httpx.HTTPStatusError,
     httpx.CookieConflict,
 )
 
@@ -75,6 +74,12 @@ def meaning(name: str, error: Exception, progress: Progress, host: str) -> Krixi
         return ConnectFailed(
             f"{name} could not connect to {host} "
             f"({_system_words(error) or _proxys_answer(error) or why}). Nothing was sent"
+        )
+    if isinstance(error, httpx.HTTPStatusError):
+        # Nothing in httpx raises it unasked.
+        return UnexpectedReply(
+            f"{name} was answered, and a hook of the http_client that was passed raised {why}: "
+            "without its raise_for_status() the answer would have been read"
         )
     if isinstance(error, _BAD_ANSWER):
         return UnexpectedReply(f"{name} got an answer that cannot be read ({why})")
