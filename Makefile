@@ -44,7 +44,7 @@ bench: setup parity-setup ## measure against the official client and others; wri
 bench-server: setup ## time the embedded server: small files a second, and its answers meanwhile
 	@exec $(PY) benchmarks/server_throughput.py
 
-soak: setup ## the proofs in their long form, about an hour; SOAK="matrix replies" for some of them
+soak: setup ## the proofs in their long form, two hours or so; SOAK="matrix replies" for some of them
 	@for proof in $(SOAK); do echo "-- $$proof"; $(PY) -m tests.soak.$$proof $(ARGS) || exit; done
 
 lint: setup ## check style and format

@@ -312,7 +312,7 @@ class Krixik(Account, Closing):
         """Go on waiting for the jobs of a `WaitResult.resume_token`, in any process.
 
         Arguments and result as `Pipeline.wait_until_complete`. Raises InvalidArgument for a text
-        that is no token. Idempotent, cancel-safe.
+        that is no token, and for one of another api_key or api_url. Idempotent, cancel-safe.
         """
         return await self.wait_until_complete(
             read_token(token),

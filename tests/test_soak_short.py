@@ -110,7 +110,7 @@ def test_under_mixed_faults_for_a_virtual_minute(
     monkeypatch.setattr(endurance, "VIRTUAL_S", 60.0)
     short.runs = 4
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        seen = runner.run(endurance.an_hour(short))["virtual hour"]
+        seen = runner.run(endurance.two_hours(short))["virtual hour"]
     assert [minutes for minutes, _ in seen.rests] == [0.25, 0.5, 0.75, 1]
     assert seen.outcomes["result"] > 5
     assert seen.kept == []
