@@ -192,7 +192,8 @@ IMPORTERS: dict[str, set[str]] = {
 
 #: what only some rooms may say, as the end of a dotted name: name -> rooms
 SPEAKERS: dict[str, set[str]] = {
-    "os.environ": {"_config", "server"},  # server writes what its workers' libraries read
+    # server writes what its workers' libraries read, _transport names the variables that ssl reads
+    "os.environ": {"_config", "server", "_transport"},
     "os.getenv": set(),
     "time.time": {"_clock"},
     "time.monotonic": {"_clock"},

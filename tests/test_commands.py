@@ -15,6 +15,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from contextlib import closing
@@ -419,9 +420,12 @@ main()
 """
 
 
-@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize(
+    ("as_json", "number"),
+    [(False, signal.SIGINT), (True, signal.SIGINT), (False, signal.SIGTERM)],
+)
 def test_an_interrupt_tells_how_to_go_on_waiting_for_what_was_sent(
-    folder: Path, tmp_path: Path, as_json: bool
+    folder: Path, tmp_path: Path, as_json: bool, number: signal.Signals
 ) -> None:
     """Without a journal the ids are known to nobody else: they are told as a command to paste."""
     no_answer = FaultPlan(Delay("process_status", seconds=60))
@@ -442,7 +446,7 @@ def test_an_interrupt_tells_how_to_go_on_waiting_for_what_was_sent(
             while server.fault_counts[0]["matched"] < 2:
                 assert sending.poll() is None
                 time.sleep(0.02)
-            sending.send_signal(signal.SIGINT)
+            sending.send_signal(number)
             out, err = sending.communicate(timeout=30)
         assert (sending.returncode, out) == (130, "")
         *told, last = err.splitlines()
@@ -464,6 +468,23 @@ def test_an_interrupt_tells_how_to_go_on_waiting_for_what_was_sent(
         with begin("status", *options, first, second) as asking:
             out, _ = asking.communicate(timeout=30)
     assert out == f"{first}  ongoing  module_1 waiting\n{second}  ongoing  module_1 waiting\n"
+
+
+def test_signals_are_as_before_after_a_command_and_left_alone_in_a_thread(
+    filled: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python refuses handlers that are set in one."""
+    before = signal.getsignal(signal.SIGTERM)
+    done = [filled.run("list", "-p", PIPELINE)]
+    assert signal.getsignal(signal.SIGTERM) is before
+    with monkeypatch.context() as background:
+        background.setattr(signal, "getsignal", lambda _: signal.SIG_IGN)
+        background.setattr(signal, "signal", None)
+        done.append(filled.run("list", "-p", PIPELINE))
+    thread = threading.Thread(target=lambda: done.append(filled.run("list", "-p", PIPELINE)))
+    thread.start()
+    thread.join()
+    assert [one.exit_code for one in done] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("as_json", [False, True])

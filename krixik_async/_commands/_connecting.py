@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -80,6 +82,26 @@ class Connection:
         return Krixik.from_env(api_url=self.url)
 
 
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM, as service managers and `timeout` send it, end a command as Ctrl-C does.
+
+    Where Ctrl-C is ignored it ends the process at once, as it would without this.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    try:
+        before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    except ValueError:  # in a thread, which signals do not come to
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def connected(
     command: Callable[P, Awaitable[None]],
 ) -> Callable[..., None]:
@@ -96,7 +118,8 @@ def connected(
     @functools.wraps(command)
     def run(url: str | None, data_dir: Path | None, as_json: bool, **arguments: Any) -> None:
         connection = Connection(url, data_dir, Printer(as_json))
-        with failing(connection.printer, AGAIN if arguments.get("journal") else GO_ON):
+        said = AGAIN if arguments.get("journal") else GO_ON
+        with failing(connection.printer, said), _terminated_as_interrupted():
             import anyio
 
             anyio.run(functools.partial(command, connection, **arguments))  # type: ignore[arg-type]  # P is not known here
