@@ -51,9 +51,9 @@ class FilesOnRecord:
         """Fetch a finished file's output into a folder (default: the working folder).
 
         Each output is streamed to `<file_id><extension>.part` and renamed when whole; the folder
-        is made if missing. What breaks off is gone on with: by this call, or, if it fails or is
-        cancelled, by the next into the same folder. Raises FileRecordNotFound, NotFinished,
-        DownloadInterrupted, SaveFailed. Idempotent (overwrites).
+        is made if missing. A download that breaks off is resumed by this call or, if this call
+        fails or is cancelled, by the next one into the same folder. Raises FileRecordNotFound,
+        NotFinished, DownloadInterrupted, SaveFailed. Idempotent (overwrites).
         """
         file_id = _validation.check_id("file_id", file_id)
         directory = _fetching.check_directory(local_save_directory)
@@ -66,7 +66,7 @@ class FilesOnRecord:
         verbose: bool = False,
         **selectors: Unpack[Selectors],
     ) -> ListResult:
-        """List the finished files that match at least one selector; files in work do not show.
+        """List finished files; at least one selector is required, and unfinished files do not show.
 
         The selectors `file_ids`, `file_names`, `symbolic_directory_paths`, `symbolic_file_paths`
         and `file_tags` are OR-ed; timestamps ("YYYY-MM-DD" or "YYYY-MM-DD HH:MM:SS", UTC), as
@@ -86,10 +86,9 @@ class FilesOnRecord:
     ) -> Pager[FileRecord]:
         """Iterate over all finished files that match, however many, the newest first.
 
-        Selectors as in `list`; `page_size` (1 to 10000) files are asked for with one call. Each
-        file comes once; those that are finished while it runs do not come. `async for` raises what
-        `list` raises, and UnexpectedReply where more than 10000 files of one second would have to
-        be told apart.
+        Selectors are as in `list`; each call asks for `page_size` (1 to 10000) files. Each file
+        comes once; files that finish meanwhile do not come. `async for` raises what `list` raises,
+        and UnexpectedReply if more than 10000 of the files were created in the same second.
         """
         return Pager(self._file_pages(page_size, selectors))
 
@@ -115,8 +114,8 @@ class FilesOnRecord:
     ) -> KeywordSearchResult:
         """Find the query's words (2 to 256 characters) in the selected finished files.
 
-        Whole words, by their noun lemma; stop words are named in `.warnings`. Selectors and the
-        rest as in `list`. Raises InvalidArgument if the chain does not end in keyword-db.
+        Matches whole words, by their noun lemma; stop words are named in `.warnings`. Selectors and
+        the rest are as in `list`. Raises InvalidArgument if the chain does not end in keyword-db.
         Idempotent, cancel-safe.
         """
         _validation.check_bool("verbose", verbose)
@@ -163,8 +162,8 @@ class FilesOnRecord:
     async def delete(self, *, file_id: str) -> DeleteResult:
         """Delete a finished file and its record.
 
-        Raises FileRecordNotFound, and NotFinished for a file in work (nothing is changed then).
-        Idempotent over its own retries: a repeat that finds the file gone counts as done.
+        Raises FileRecordNotFound, and NotFinished if the file is still being processed. A retry
+        that finds the file gone, after a lost answer, counts as done.
         """
         file_id = _validation.check_id("file_id", file_id)
         in_doubt = False

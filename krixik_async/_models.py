@@ -40,7 +40,7 @@ class Value:
 
 @attrs.frozen(kw_only=True)
 class JobRef:
-    """Hold what is needed to find a job again, in this process or another; serialisable.
+    """Hold what is needed to find a job again, in this process or another; can be stored.
 
     Times are epoch seconds; `expires_at` is None where only the request_id is known.
     `module_count` is the length of the chain and `size_bytes` that of the file, where known.
@@ -59,7 +59,7 @@ class JobRef:
 class FailureStatus:
     """Hold what the service says of a failure; `failure_module` ("module_1.parser") may be None.
 
-    `message` says why, where the server tells: the embedded one does, the hosted one does not.
+    `message` is the reason, if the server gives one: the embedded one does, the hosted one doesn't.
     """
 
     process_id: str | None
@@ -72,8 +72,8 @@ class FailureStatus:
 class ProcessStatus(Value):
     """Hold one answer to `process_status`; `request_id` is the id of that call, not of the job.
 
-    `modules` maps "module_1", "module_2", ... to whether the module is done; empty after a
-    failure, for the service then sends none.
+    `modules` maps "module_1", "module_2", ... to whether the module is done. It is empty after a
+    failure, because the service then sends none.
     """
 
     status_code: int
@@ -108,9 +108,9 @@ class ProcessStatus(Value):
 class JobOutcome:
     """Hold what is known of one job: its state, and the evidence for it.
 
-    `state` is one of complete, failed, expired, deleted, not_found, pending, error. `modules` are
-    the flags last seen, `last_status` the last answer that could be read, `error` what was raised
-    last (for "error", for the vanished states, and for a pending job whose last look failed).
+    `state` is complete, failed, expired, deleted, not_found, pending or error. `modules` are the
+    flags last seen, `last_status` is the last readable status, and `error` is what the last look
+    raised, if it failed or found no record.
     """
 
     request_id: str
@@ -124,7 +124,7 @@ class JobOutcome:
 
     @property
     def reply(self) -> Reply | None:
-        """Give the raw answer that the state rests on; None if none came, or while pending."""
+        """Give the raw answer that the state is based on; None if none came, or while pending."""
         if self.error is not None:
             return self.error.reply
         return None if self.last_status is None else self.last_status.reply
@@ -142,11 +142,11 @@ class JobOutcome:
 
 @attrs.frozen(kw_only=True)
 class WaitStatistics:
-    """Tell what a wait has cost, and how late it may have been.
+    """Tell what a wait has cost, and how late it noticed the jobs' ends at most.
 
-    A look that several waits share is counted for each; repeats of a request are not counted. The
-    delay bound of a job is the time between the last look that it had not ended by and the answer
-    that showed its end, in seconds; `throttles` are the "too many" answers to the client meanwhile.
+    A look that several waits share counts for each of them; retries of a request do not count. A
+    job's delay bound is the seconds from the last look that found it unfinished to the answer that
+    showed its end. `throttles` are the "too many requests" that the client got meanwhile.
     """
 
     jobs: int = 0
@@ -163,7 +163,7 @@ class WaitStatistics:
 
     @property
     def requests_per_job(self) -> float:
-        """Give the requests over the number of jobs; 0.0 without jobs."""
+        """Give the number of requests per job; 0.0 without jobs."""
         return self.requests / self.jobs if self.jobs else 0.0
 
 
@@ -185,7 +185,7 @@ class Answer(Value):
 
 @attrs.frozen(kw_only=True)
 class FileRecord(Value):
-    """Hold one file on record, as `list` tells it; times are "YYYY-MM-DD HH:MM:SS" in UTC."""
+    """Hold one file on record, as `list` gives it; times are "YYYY-MM-DD HH:MM:SS" in UTC."""
 
     file_id: str
     process_id: str
@@ -376,9 +376,9 @@ class ResetResult:
 class Output(Answer):
     """Hold a pipeline's output on disk.
 
-    `process_output_files` are the paths written. `process_output` is the parsed JSON where there
-    is exactly one output, it is .json and smaller than 0.5 MB (the official client's rule);
-    otherwise None: read the files.
+    `process_output_files` are the paths written. `process_output` is the parsed JSON if there is
+    exactly one output, a .json smaller than 0.5 MB (the official client's rule); otherwise it is
+    None, and you read the files.
     """
 
     pipeline: str = ""

@@ -138,11 +138,11 @@ class SearchPages(Generic[T]):
 
 
 class Pager(Closing, AsyncIterator[T]):
-    """Iterate over all items, however many, asking for a page when the last one is used up.
+    """Iterate over all items, however many, page by page.
 
-    An async iterator and an async context manager. `warnings` and `reply` are those of the page
-    asked for last. Holds one page; may be left early at any point. A call that raises has lost
-    nothing: the next one asks for the same page again. For one task at a time.
+    An async iterator and an async context manager. Holds one page; `warnings` and `reply` are that
+    page's. May be left at any point. If a page fails, that raises, and the next step asks for the
+    same page again. For one task at a time.
     """
 
     def __init__(self, pages: Pages[T]) -> None:

@@ -40,10 +40,10 @@ class ShelvedFiles(FilesOnRecord):
         replaces all tags ([] removes them). `expire_time` is in seconds, 1800 to 2592000; the
         embedded server counts it from this call. `verbose` is accepted and prints nothing.
 
-        Raises InvalidArgument before anything is sent, FileRecordNotFound, NotFinished for a file
-        in work, and RequestRejected, with the service's words, for a path that another file has
-        or another extension: nothing is changed then. Idempotent, but for an expiry that begins
-        anew; cancelled, it may or may not have been carried out.
+        Raises InvalidArgument before anything is sent, FileRecordNotFound, NotFinished if the file
+        is still being processed, and RequestRejected, with the service's words, for another
+        extension or a path that another file has: nothing is changed then. Idempotent, except that
+        an expiry starts again. If it is cancelled, it may or may not have been carried out.
         """
         _validation.check_bool("verbose", verbose)
         file_id = _validation.check_id("file_id", file_id)
