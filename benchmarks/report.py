@@ -63,8 +63,8 @@ the default of 64 can carry."""
 _MANY = """## Many waiting jobs
 
 How much resident memory has grown two minutes into a wait for so many jobs, none of which ends, and
-the CPU time of those minutes (in virtual time: the process runs only for its CPU time). The jobs are
-given as references, or as bare request_ids, whose file_ids the client has to find out."""
+the CPU time of those minutes (in virtual time: the process runs only for its CPU time). The jobs
+are given as references, or as bare request_ids, whose file_ids the client has to find out."""
 
 _SUBMITTING = """## Sending 1,000 files of 100 kB
 
