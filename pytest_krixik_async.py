@@ -93,9 +93,9 @@ def krixik_virtual_backend(request: pytest.FixtureRequest) -> tuple[str, dict[st
 def _krixik_clock() -> AnchoredClock:
     """Give the one clock of a test: wall time follows the loop's from a fixed moment on."""
     from krixik_async._clock import AnchoredClock
-    from krixik_async.testing import _pytest_items
+    from krixik_async.testing._virtual_time import EPOCH
 
-    return AnchoredClock(_pytest_items.EPOCH)
+    return AnchoredClock(EPOCH)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

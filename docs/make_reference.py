@@ -2,7 +2,7 @@
 
 One section for each public name of `krixik_async`, `krixik_async.server` and
 `krixik_async.testing`: the signature as the source has it, the docstring, and for classes their
-fields, methods and properties; errors last, then the types that signatures name.
+fields, methods and properties; errors last, then the types of `krixik_async.typing`.
 Nothing is written by hand, so a page that is out of date is a failing test.
 """
 
@@ -18,26 +18,10 @@ from pathlib import Path
 
 import attrs
 
-import krixik_async
-
 PAGE = Path(__file__).with_name("reference.md")
 FIRST = ("Krixik", "Pipeline", "Job")
 MODULES = ("krixik_async", "krixik_async.server", "krixik_async.testing")
-#: what signatures name and nothing exports, by the file that defines it
-WORDS = {
-    "_job.py": ("AnyJob",),
-    "_sending.py": ("LocalFile", "Modules", "ModuleOptions"),
-    "_bulk/_inputs.py": ("Files", "FileLike"),
-    "_bulk/_stream.py": ("OnError",),
-    "_selectors.py": ("Tags", "Selectors", "FileSelectors"),
-    "_files.py": ("SaveTo",),
-    "_waiting.py": ("OnUpdate", "Poll", "StopWaiting", "ReturnWhen"),
-    "_models.py": ("JobState",),
-    "_config.py": ("Settings", "Options"),
-    "_clock.py": ("Clock",),
-    "_offload.py": ("Offload",),
-    "_reply.py": ("JSON",),
-}
+WORDS = "krixik_async.typing"
 HEAD = """\
 # Reference
 
@@ -61,13 +45,18 @@ def page() -> str:
 
 def _words() -> Iterator[str]:
     """Give the source of each type that signatures call by a short name."""
-    yield "\n## Types in the signatures\n"
-    yield "What the short names stand for. They are for reading: none of them is exported.\n"
-    for file, names in WORDS.items():
-        path = Path(krixik_async.__file__).parent / file
-        source = path.read_text(encoding="utf-8")
-        defined = {_defined(node): node for node in ast.parse(source).body}
-        yield _code("\n\n".join(str(ast.get_source_segment(source, defined[n])) for n in names))
+    module = importlib.import_module(WORDS)
+    yield f"\n## {WORDS}\n"
+    yield f"{module.__doc__}"
+    sources = {}
+    for node in ast.parse(inspect.getsource(module)).body:
+        if isinstance(node, ast.ImportFrom) and node.module != "__future__":
+            source = inspect.getsource(importlib.import_module(str(node.module)))
+            for defined in ast.parse(source).body:
+                sources[_defined(defined)] = str(ast.get_source_segment(source, defined))
+    for name in sorted(module.__all__, key=str.lower):
+        yield f"### {name}\n"
+        yield _code(sources[name])
 
 
 def _defined(node: ast.stmt) -> str:

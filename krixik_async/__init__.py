@@ -1,24 +1,27 @@
 """Krixik for asyncio and trio: send files, know when they are done, lose nothing.
 
-The house, from the ground up; a room uses only the rooms above it in this list:
+The house, from the ground up; a room uses only the rooms before it in this list, but for what only
+annotations name, and for the server that `Krixik.local` starts:
 
-    _errors _reply _clock _closing              the ground: values, time, ends,
-    _offload _tasks                             ... threads, tasks
+    _version _reply _errors _closing            the ground: values, ends,
+    _tasks _clock _offload                      ... tasks, time, threads
     _models _tree _catalogue _wire              the protocol, without I/O
     _validation _selectors _config _description the rules for what callers pass
-    _arguments _paging                          ... and for how they pass and read it
+    _contents _arguments _paging                ... and for how they pass and read it
     _sources _conversion                        what a file is read from
     _law _timing _sketch _durations             how long jobs take, and when to look
-    _explaining _poll_policy
-    _submit _policy _polling                    exchanges and schedules, without I/O
+    _numbers _explaining _poll_policy
+    _submit _evidence _strategies _polling      exchanges and schedules, without I/O
     _results _waiting _streaming _watching      what a wait is and gives back
     _progress                                   ... and how it is drawn
     _transport                                  the only room that talks HTTP
     _asking _session _sending _fetching         short flows over it
     _journal _bulk                              many files, each step written down
-    _job _files _shelving _searching _pipeline  what callers hold
+    _job _files _searching _pipeline _resetting what callers hold
     _account _client
+    typing                                      what signatures call by a short name
     server _cli                                 the embedded server, the command line
+    testing                                     tools for users' own tests
 
 A name is loaded when it is asked for; `import krixik_async` by itself takes a few milliseconds.
 """
@@ -93,18 +96,18 @@ if TYPE_CHECKING:
     )
     from krixik_async._paging import Pager
     from krixik_async._pipeline import Pipeline
-    from krixik_async._policy import wait_sqrt
     from krixik_async._poll_policy import JobView, PollGuards, PollPolicy, PollState
+    from krixik_async._polling import PaceChanged
     from krixik_async._progress import ProgressDisplay
     from krixik_async._reply import Reply
     from krixik_async._results import WaitResult
+    from krixik_async._strategies import wait_sqrt
     from krixik_async._streaming import AsCompleted
     from krixik_async._tree import Tree
     from krixik_async._watching import (
         JobEnded,
         LookFailed,
         ModuleDone,
-        PaceChanged,
         Watch,
         WatchTimedOut,
     )
@@ -202,7 +205,7 @@ if not TYPE_CHECKING:  # pragma: no branch - it is never true where code runs
         "_durations",
         "_explaining",
         "_poll_policy",
-        "_policy",
+        "_strategies",
         "_results",
         "_progress",
         "_streaming",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, KeysView, Mapping
 from functools import wraps
 from typing import TypeVar
 
@@ -62,19 +62,19 @@ _INSTEAD: Mapping[tuple[str, str], str] = {
 
 @attrs.frozen
 class _Names:
-    """Hold what a method takes: all names, those without a default, those that may go unnamed."""
+    """Hold what a method takes: all names, those without a default, those that may go unnamed.
+
+    The first two are views of dicts: sets that keep their order.
+    """
 
     method: str
-    allowed: tuple[str, ...]
-    required: tuple[str, ...]
+    allowed: KeysView[str]
+    required: KeysView[str]
     positional: tuple[str, ...]
-    # What a call by name that is right has at least, and at most.
-    least: frozenset[str]
-    most: frozenset[str]
 
     def check(self, unnamed: int, named: Mapping[str, object]) -> None:
         """Raise InvalidArgumentType for a call that Python would refuse, saying what to do."""
-        if not unnamed and self.least <= named.keys() <= self.most:
+        if not unnamed and self.required <= named.keys() <= self.allowed:
             return
         for name in named:
             if name not in self.allowed:
@@ -146,17 +146,15 @@ def _names_of(function: Callable[..., object], called: str, *, bound: int) -> _N
         unpacked = _UNPACKED.fullmatch(str(parameter.annotation))
         assert unpacked is not None, f"{called}: {parameter} says nothing of its names"
         allowed += function.__globals__[unpacked[1]].__annotations__
-    required = tuple(
+    required = (
         parameter.name
         for parameter in parameters
         if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
     )
     return _Names(
         method=called,
-        allowed=tuple(allowed),
-        required=required,
-        least=frozenset(required),
-        most=frozenset(allowed),
+        allowed=dict.fromkeys(allowed).keys(),
+        required=dict.fromkeys(required).keys(),
         positional=tuple(
             parameter.name
             for parameter in parameters

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from krixik_async import _wire
 from krixik_async._catalogue import labels
 from krixik_async._errors import KrixikError
 from krixik_async._models import JobRef, ProcessStatus
-from krixik_async._reply import Reply
 
 if TYPE_CHECKING:
     from krixik_async._transport import Transport, Turn
@@ -66,17 +66,12 @@ async def ask_status(
     transport: Transport, ref: JobRef, *, turn: Turn | None = None
 ) -> ProcessStatus:
     """Ask once how far a job is; errors carry its ids. Raises RequestNotFound."""
-    expected = None if ref.module_count is None else labels(ref.module_count)
-
-    def read(endpoint: _wire.Endpoint, reply: Reply) -> ProcessStatus:
-        return _wire.read_status(
-            endpoint,
-            reply,
-            pipeline=ref.pipeline,
-            process_id=ref.request_id,
-            expected=expected,
-        )
-
+    read = partial(
+        _wire.read_status,
+        pipeline=ref.pipeline,
+        process_id=ref.request_id,
+        expected=None if ref.module_count is None else labels(ref.module_count),
+    )
     request = _wire.GetStatus(pipeline=ref.pipeline, process_id=ref.request_id)
     try:
         return await transport.call(request, read, turn=turn)

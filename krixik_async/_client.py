@@ -318,7 +318,8 @@ class Krixik(Account, Closing):
         """Go on waiting for the jobs of a `WaitResult.resume_token`, in any process.
 
         Arguments and result are those of `Pipeline.wait_until_complete`. Raises InvalidArgument
-        for a text that is not a token. Idempotent, cancel-safe.
+        for a text that is not a token, or a token of another api_key or api_url. Idempotent,
+        cancel-safe.
         """
         return await self.wait_until_complete(
             read_token(token),

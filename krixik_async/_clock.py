@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import anyio
@@ -30,8 +31,28 @@ class Clock(Protocol):
         """Wait that long; a value of 0 or less only yields. Cancel-safe."""
 
 
+class VirtualTime(ABC):
+    """Be an event loop of asyncio's whose clock jumps instead of waiting.
+
+    Wall time is to run with it, and a thread is not to work beside it: see `_offload`.
+    """
+
+    @abstractmethod
+    def wall(self) -> float:
+        """Give epoch seconds that run with the loop's time."""
+
+
+def virtual_time() -> VirtualTime | None:
+    """Give the running loop, if its clock jumps."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+    return loop if isinstance(loop, VirtualTime) else None
+
+
 class LoopClock:
-    """Read the running event loop's clock; wall time is the machine's."""
+    """Read the running event loop's clock; wall time is the machine's, or virtual as well."""
 
     def now(self) -> float:
         """Give the running loop's own monotonic seconds."""
@@ -44,8 +65,9 @@ class LoopClock:
         return anyio.current_time() if on_trio() else loop.time()
 
     def wall(self) -> float:
-        """Give the machine's epoch seconds."""
-        return time.time()
+        """Give the machine's epoch seconds; those of the loop where its time is virtual."""
+        loop = virtual_time()
+        return time.time() if loop is None else loop.wall()
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the running loop."""

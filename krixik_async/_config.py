@@ -7,6 +7,8 @@ the working folder.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -35,6 +37,11 @@ KEY_NAMES = ("KRIXIK_API_KEY", "MY_API_KEY")
 URL_NAMES = ("KRIXIK_API_URL", "MY_API_URL")
 
 
+# A token holds it: too little of a digest to find a key by, and enough to tell a user's own apart
+# (any two of ten are alike with a chance of 1e-8; then things are as they would be without it).
+_ACCOUNT_BYTES = 4
+
+
 def masked(secret: str) -> str:
     """Give a stand-in for reprs: that there is a key, and nothing of it."""
     return f"<{len(secret)} characters>"
@@ -51,7 +58,7 @@ def _without_slash(api_url: Any) -> Any:  # noqa: ANN401 - what is no text is re
 
 
 class Settings(TypedDict, total=False):
-    """Hold the settings that `Krixik` takes besides the credentials; defaults in `Config`."""
+    """Hold the settings that `Krixik` takes besides the credentials; see there."""
 
     max_in_flight: int
     rate_limit: float | None
@@ -64,7 +71,7 @@ class Settings(TypedDict, total=False):
 
 
 class Options(TypedDict, total=False):
-    """Hold what `with_options` may change for some calls; see `Config` for the first five."""
+    """Hold what `with_options` may change for some calls; see `Krixik` for the first five."""
 
     connect_timeout_s: float
     attempt_timeout_s: float | None
@@ -113,6 +120,12 @@ class Config:
             raise InvalidArgumentType(
                 f"bulk_look is {type(self.bulk_look).__name__} but must be True or False"
             )
+
+    @property
+    def account(self) -> str:
+        """Give what tells this key and url from others: eight hexadecimal digits."""
+        pair = json.dumps([self.api_key, self.api_url])
+        return hashlib.sha256(pair.encode()).digest()[:_ACCOUNT_BYTES].hex()
 
 
 def read_credentials(

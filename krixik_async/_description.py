@@ -54,7 +54,7 @@ def check_module_name(module_name: object) -> Module:
 
 
 def module_config(module: Module) -> dict[str, JSON]:
-    """Give one module's models, formats and defaults the heart of `view_module_config`."""
+    """Give one module's models, formats and defaults: the heart of `view_module_config`."""
     return {
         "module": {
             "name": module.name,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import stat
+from functools import partial
 from pathlib import Path
+
+import attrs
 
 from krixik_async import _wire
 from krixik_async._errors import (
@@ -17,7 +20,7 @@ from krixik_async._errors import (
     SaveFailed,
 )
 from krixik_async._models import Output
-from krixik_async._reply import JSON, Reply
+from krixik_async._reply import JSON
 from krixik_async._session import Session
 from krixik_async._validation import kind_of
 
@@ -62,27 +65,17 @@ async def fetch_output(session: Session, pipeline: str, file_id: str, directory:
     except KrixikError as error:
         error.fill(file_id=file_id, pipeline=pipeline)
         raise
-    warnings = answer.raw.get("warnings")
-    return Output(
-        status_code=answer.reply.status_code,
-        request_id=answer.request_id,
-        message=answer.message + (SAVED if paths else ""),
-        warnings=tuple(warnings) if isinstance(warnings, list) else (),
-        raw=answer.raw,
-        reply=answer.reply,
-        pipeline=answer.pipeline,
-        file_id=file_id,
+    return attrs.evolve(
+        answer.output,
+        message=answer.output.message + (SAVED if paths else ""),
         process_output=await session.offload(_parse, paths),
         process_output_files=tuple(str(path) for path in paths),
     )
 
 
 async def _ask_links(session: Session, pipeline: str, file_id: str) -> _wire.OutputLinks:
-    def read(endpoint: _wire.Endpoint, reply: Reply) -> _wire.OutputLinks:
-        return _wire.read_output_links(endpoint, reply, file_id=file_id)
-
     request = _wire.FetchOutput(pipeline=pipeline, file_id=file_id)
-    return await session.transport.call(request, read)
+    return await session.transport.call(request, partial(_wire.read_output_links, file_id=file_id))
 
 
 async def _download_all(

@@ -1,12 +1,14 @@
-"""What a pipeline can do with its finished files: list, search, fetch, delete."""
+"""What a pipeline can do with its finished files: fetch, list, change, delete, see the folders."""
 
 from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Self, TypeAlias, TypeVar, Unpack
+from typing import Any, Self, TypeAlias, TypeVar, Unpack
+
+import attrs
 
 from krixik_async import _catalogue, _fetching, _selectors, _validation, _wire
 from krixik_async._arguments import names_checked
@@ -19,20 +21,27 @@ from krixik_async._models import (
     KeywordSearchResult,
     ListResult,
     Output,
+    SemanticItem,
+    SemanticSearchResult,
+    UpdateResult,
 )
-from krixik_async._paging import DEFAULT_PAGE_SIZE, FilePages, Page, Pager, SearchPages
-from krixik_async._reply import Reply
-from krixik_async._selectors import FileSelectors, Selectors
+from krixik_async._paging import DEFAULT_PAGE_SIZE, FilePages, Pager
+from krixik_async._reply import JSON, Reply
+from krixik_async._selectors import FileSelectors, Selectors, Tags
 from krixik_async._session import Session
+from krixik_async._tree import Tree
 
 T = TypeVar("T")
+R = TypeVar("R", ListResult, KeywordSearchResult, SemanticSearchResult)
 
 SaveTo: TypeAlias = str | os.PathLike[str]
+
+EVERYTHING = "/*"
 
 
 @names_checked
 class FilesOnRecord:
-    """Be the half of `Pipeline` that deals with files after their processing."""
+    """Be the part of `Pipeline` that deals with files after their processing."""
 
     def __init__(self, session: Session, name: object, module_chain: object) -> None:
         self._session = session
@@ -79,7 +88,7 @@ class FilesOnRecord:
         order = _selectors.check_sort_order(sort_order)
         selection = _selectors.check_selection(self._chain, selectors)
         request = _wire.ListFiles(pipeline=self._name, **selection)
-        return _selectors.sort_result(await self._call(request, _wire.read_list), order)
+        return sort_result(await self._call(request, _wire.read_list), order)
 
     def iter_files(
         self, *, page_size: int = DEFAULT_PAGE_SIZE, **selectors: Unpack[FileSelectors]
@@ -104,60 +113,48 @@ class FilesOnRecord:
 
         return FilePages(list_page, page_size=size)
 
-    async def keyword_search(
+    async def update(
         self,
         *,
-        query: str,
-        sort_order: str | None = "descending",
-        verbose: bool = False,
-        **selectors: Unpack[Selectors],
-    ) -> KeywordSearchResult:
-        """Find the query's words (2 to 256 characters) in the selected finished files.
+        file_id: str,
+        expire_time: int | None = None,
+        symbolic_directory_path: str | None = None,
+        file_name: str | None = None,
+        symbolic_file_path: str | None = None,
+        file_tags: Tags | None = None,
+        file_description: str | None = None,
+        verbose: bool = True,
+    ) -> UpdateResult:
+        """Change a finished file's metadata; what is not given stays as it is.
 
-        Matches whole words, by their noun lemma; stop words are named in `.warnings`. Selectors and
-        the rest are as in `list`. Raises InvalidArgument if the chain does not end in keyword-db.
-        Idempotent, cancel-safe.
+        At least one thing to change is needed. The rules are those of `process`; the extension
+        of a file cannot be changed, `symbolic_file_path` is folder and name in one, `file_tags`
+        replaces all tags ([] removes them). `expire_time` is in seconds, 1800 to 2592000; the
+        embedded server counts it from this call. `verbose` is accepted and prints nothing.
+
+        Raises InvalidArgument before anything is sent, FileRecordNotFound, NotFinished if the file
+        is still being processed, and RequestRejected, with the service's words, for another
+        extension or a path that another file has: nothing is changed then. Idempotent, except that
+        an expiry starts again. If it is cancelled, it may or may not have been carried out.
         """
         _validation.check_bool("verbose", verbose)
-        order = _selectors.check_sort_order(sort_order)
-        ask = self._keyword_request(query)
-        request = ask(**_selectors.check_selection(self._chain, selectors))
-        return _selectors.sort_result(await self._call(request, _wire.read_keyword_search), order)
-
-    def iter_keyword_search(
-        self,
-        *,
-        query: str,
-        page_size: int = DEFAULT_PAGE_SIZE,
-        **selectors: Unpack[FileSelectors],
-    ) -> Pager[KeywordItem]:
-        """Iterate over the hits in all files that match, however many, the newest file first.
-
-        Query as in `keyword_search`, the rest as in `iter_files`: files are listed by `page_size`
-        and searched by at most 500.
-        """
-        ask = self._keyword_request(query)
-
-        async def search(ids: Sequence[str]) -> Page[KeywordItem]:
-            request = ask(**_selectors.check_selection(self._chain, {"file_ids": ids}))
-            found = await self._call(request, _wire.read_keyword_search)
-            return Page(_selectors.sort_result(found, "descending").items, found)
-
-        return Pager(SearchPages(self._file_pages(page_size, selectors), search))
-
-    def _keyword_request(self, query: object) -> Callable[..., _wire.KeywordSearch]:
-        """Give what makes the request of a checked selection."""
-        if not _catalogue.can_keyword_search(self._chain):
-            raise InvalidArgument(
-                f"pipeline {self._name!r} cannot keyword_search: its chain "
-                f"({', '.join(self._chain)}) does not end in 'keyword-db'"
-            )
-        return partial(
-            _wire.KeywordSearch,
-            pipeline=self._name,
-            pipeline_ordered_modules=self._chain,
-            query=_selectors.check_query(query),
+        file_id = _validation.check_id("file_id", file_id)
+        changes = _check_changes(
+            self._chain,
+            file_name=file_name,
+            symbolic_directory_path=symbolic_directory_path,
+            symbolic_file_path=symbolic_file_path,
+            file_tags=file_tags,
+            file_description=file_description,
+            expire_time=expire_time,
         )
+        request = _wire.Update(pipeline=self._name, file_id=file_id, **changes)
+        read = partial(_wire.read_update, file_id=file_id)
+        try:
+            return await self._call(request, read)
+        except KrixikError as error:
+            error.fill(file_id=file_id)
+            raise
 
     async def delete(self, *, file_id: str) -> DeleteResult:
         """Delete a finished file and its record.
@@ -195,6 +192,29 @@ class FilesOnRecord:
                 file_id=file_id,
             )
 
+    async def show_tree(
+        self,
+        *,
+        symbolic_directory_path: str = EVERYTHING,
+        max_files: int | None = _selectors.DEFAULT_MAX_FILES,
+        verbose: bool = True,
+    ) -> Tree:
+        """Give the paths of the finished files below a folder; `Tree.render()` draws them.
+
+        `symbolic_directory_path` is a folder, or the beginning of one with a "*" at its end
+        ("/*" is everything). `max_files` is 1 to 10000; None leaves it to the service. `verbose`
+        is accepted and prints nothing: print what `render()` gives. Idempotent, cancel-safe.
+        """
+        _validation.check_bool("verbose", verbose)
+        request = _wire.ShowTree(
+            pipeline=self._name,
+            symbolic_directory_path=_selectors.query_directory(
+                symbolic_directory_path, name="symbolic_directory_path"
+            ),
+            max_files=None if max_files is None else _selectors.check_max_files(max_files),
+        )
+        return await self._call(request, _wire.read_tree)
+
     async def _call(
         self,
         request: _wire.Request,
@@ -207,3 +227,36 @@ class FilesOnRecord:
         except KrixikError as error:
             error.fill(pipeline=self._name)
             raise
+
+
+def sort_result(result: R, order: str) -> R:
+    """Give the result with its items by created_at (the service's UTC text), stable."""
+
+    def created_at(item: FileRecord | KeywordItem | SemanticItem) -> str:
+        return item.created_at if isinstance(item, FileRecord) else item.file_metadata.created_at
+
+    items = sorted(result.items, key=created_at, reverse=order == "descending")
+    raw: dict[str, JSON] = {**result.raw, "items": [dict(item.raw) for item in items]}
+    return attrs.evolve(result, items=tuple(items), raw=raw)
+
+
+def _check_changes(chain: Sequence[str], **given: Any) -> dict[str, Any]:  # noqa: ANN401 - checked here
+    """Give what changes as the wire wants it, or raise for the first rule that is broken."""
+    if all(value is None for value in given.values()):
+        raise InvalidArgument(f"nothing to change was given: pass one of {', '.join(given)}")
+    given["symbolic_directory_path"], given["file_name"] = _validation.one_place(
+        given["symbolic_directory_path"], given["file_name"], given.pop("symbolic_file_path")
+    )
+    checks: Mapping[str, Callable[[Any], object]] = {
+        "file_name": lambda name: _check_name(name, chain),
+        "symbolic_directory_path": _validation.check_directory,
+        "file_tags": _validation.check_tags,
+        "file_description": _validation.check_description,
+        "expire_time": _validation.check_expire_time,
+    }
+    return {name: checks[name](value) for name, value in given.items() if value is not None}
+
+
+def _check_name(file_name: object, chain: Sequence[str]) -> str:
+    name = _validation.require_text("file_name", file_name)
+    return _validation.check_file_name(name, extension=_validation.check_extension(name, chain))

@@ -108,7 +108,7 @@ class Job:
         """
         result = await self.pipeline.wait_until_complete(self, timeout=timeout, stop=stop)
         outcome = result[self.request_id]
-        if outcome.state != "complete":
+        if not outcome.ok:
             raise fate(outcome)
         return outcome
 
@@ -123,8 +123,18 @@ AnyJob: TypeAlias = Job | JobRef | str
 
 
 def ref_of(job: Job | JobRef, session: Session) -> JobRef:
-    """Give the reference. Refuses a `Job` of another client, whose account may be another."""
+    """Give the reference. Refuses one of another account, and a `Job` of another client.
+
+    A service says of a job of another account that there is none; with what the reference knows
+    that would be taken for a job that was deleted.
+    """
     if isinstance(job, JobRef):
+        if job.account not in (None, session.account):
+            raise InvalidArgument(
+                f"job {job.request_id} was sent with another api_key or to another api_url "
+                f"(account {job.account}, this client's is {session.account}): wait with those, "
+                "or, if only the key is new, with attrs.evolve(job_ref, account=None)"
+            )
         return job
     if not job.pipeline._session.shares_with(session):
         raise InvalidArgument(

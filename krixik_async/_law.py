@@ -14,6 +14,8 @@ import attrs
 
 # A step of F is taken within this share of its time.
 STEP = 1e-9
+# How far a tail reaches.
+BELOW, ABOVE = 8.0, 16.0
 
 
 def _table(values: Iterable[float]) -> Sequence[float]:
@@ -100,18 +102,13 @@ class Law:
         low = self.times[i]
         return self.moments[i] + self.density(by_s) * (by_s * by_s - low * low) / 2
 
-    def mean_left(self, after_s: float) -> float:
-        """Give the seconds that a job still running at `after_s` needs on average; 0 if unknown."""
-        left = self.survival(after_s)
-        return (self.mean - self.moment(after_s)) / left - after_s if left > 0 else 0.0
-
-    def with_tail(self, share: float, *, below: float = 8.0, above: float = 16.0) -> Law:
-        """Mix in a log-uniform law from `below` times under to `above` times over what is known.
+    def with_tail(self, share: float) -> Law:
+        """Mix in a log-uniform law from 8 times under to 16 times over what is known.
 
         `share` of 0 to 1 is what it gets: a guard against a law that is too sure of itself.
         """
         known = (t for t, done in zip(self.times, self.done, strict=True) if done > 0)
-        low, high = math.log2(next(known) / below), math.log2(self.times[-1] * above)
+        low, high = math.log2(next(known) / BELOW), math.log2(self.times[-1] * ABOVE)
         # Eight points an octave where nothing else is known.
         extra = [*(2 ** (low + i / 8) for i in range(int((high - low) * 8))), 2**high]
         head = [t for t in extra if t < self.times[1]]

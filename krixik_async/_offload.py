@@ -1,7 +1,8 @@
 """The only place that hands work to a thread or a process.
 
 Blocking work (file reads, SQLite, module runners) goes through an `Offload`, which is passed in.
-Under virtual time it must run inline: a virtual clock runs away while a real thread works.
+Under virtual time it must run inline: a virtual clock runs away while a real thread works. What
+runs in threads otherwise sees to that by itself on a loop that says it is virtual.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Protocol, TypeVar
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
+
+from krixik_async._clock import virtual_time
 
 T = TypeVar("T")
 
@@ -44,7 +47,9 @@ class ThreadOffload:
         self._limiter: anyio.CapacityLimiter | None = None
 
     async def __call__(self, function: Callable[..., T], /, *args: object) -> T:
-        """Call it in a thread."""
+        """Call it in a thread; on the loop itself where that one's time is virtual."""
+        if virtual_time() is not None:
+            return await InlineOffload()(function, *args)
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(self._workers)
         return await anyio.to_thread.run_sync(function, *args, limiter=self._limiter)

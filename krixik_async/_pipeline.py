@@ -354,6 +354,7 @@ class Pipeline(SearchableFiles):
                 request_id=_validation.check_id("request_id", job),
                 pipeline=self._name,
                 module_count=len(self._chain),
+                account=self._session.account,
             )
         ref = ref_of(job, self._session)
         if ref.pipeline != self._name:

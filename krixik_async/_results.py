@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import UnionType
@@ -28,6 +29,8 @@ from krixik_async._validation import check_id, kind_of
 TOKEN_VERSION = 1
 # A token is meant for a queue message or a log line; more ids belong in a file.
 TOKEN_IDS = 1000
+_FEWEST_FIELDS = 6
+_ACCOUNT = re.compile(r"[0-9a-f]{8}")
 # Epoch seconds of the year 9999: no time in a token is later.
 _LATEST = 253_402_300_799.0
 
@@ -113,7 +116,8 @@ class WaitResult(Mapping[str, JobOutcome]):
     def resume_token(self) -> str:
         """Give a short JSON text for `krixik.resume(token)`; it holds no secret.
 
-        For more than 1,000 pending jobs, raises InvalidArgument: use `save_token(path)` instead.
+        If nothing is `pending` it holds no job, and resuming gives an empty result. For more than
+        1,000 pending jobs, raises InvalidArgument: use `save_token(path)` instead.
         """
         if len(self.pending) > TOKEN_IDS:
             raise InvalidArgument(
@@ -172,12 +176,16 @@ def read_token(token: object) -> tuple[JobRef, ...]:
 
 def _read_job(job: list[Any]) -> JobRef:
     names = [field.name for field in attrs.fields(JobRef)]
-    # A token of before sizes were kept has no size at its end.
-    ref = JobRef(**dict(zip(names, [*job, None][: len(names)], strict=True)))
+    # A token of before sizes and accounts were kept has none at its end.
+    if not _FEWEST_FIELDS <= len(job) <= len(names):
+        raise ValueError
+    ref = JobRef(**dict(zip(names, job, strict=False)))
     check_id("request_id", ref.request_id)
     check_pipeline_name(ref.pipeline)
     if not isinstance(ref.file_id, str | None):
         raise TypeError
+    if ref.account is not None and not _ACCOUNT.fullmatch(ref.account):
+        raise ValueError
     # What it says decides how long is waited, and how much is kept: a token that was tampered with
     # is refused rather than believed.
     _check_number(ref.submitted_at, int | float, 0, _LATEST)
@@ -215,7 +223,7 @@ def fate(outcome: JobOutcome) -> KrixikError:
         )
     error.reply = outcome.reply
     error.fill(
-        request_id=outcome.request_id, file_id=outcome.file_id, pipeline=outcome.job.pipeline
+        request_id=outcome.request_id, file_id=outcome.job.file_id, pipeline=outcome.job.pipeline
     )
     error.job, error.outcome = outcome.job, outcome
     return error

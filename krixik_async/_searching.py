@@ -1,4 +1,4 @@
-"""Searching a pipeline's finished files by meaning: by file, or in one row over all files."""
+"""Searching a pipeline's finished files: by keyword, by meaning, or in one row over all files."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Literal, Unpack, overload
 from krixik_async import _catalogue, _selectors, _validation, _wire
 from krixik_async._arguments import names_checked
 from krixik_async._errors import InvalidArgument
+from krixik_async._files import FilesOnRecord, sort_result
 from krixik_async._models import (
     GlobalHit,
     GlobalSearchResult,
+    KeywordItem,
+    KeywordSearchResult,
     SemanticHit,
     SemanticItem,
     SemanticSearchResult,
@@ -19,14 +22,68 @@ from krixik_async._models import (
 from krixik_async._paging import DEFAULT_PAGE_SIZE, Page, Pager, SearchPages
 from krixik_async._reply import JSON
 from krixik_async._selectors import FileSelectors, Selectors
-from krixik_async._shelving import ShelvedFiles
 
 ORDERS = (*_selectors.SORT_ORDERS, _selectors.GLOBAL_ORDER)
 
 
 @names_checked
-class SearchableFiles(ShelvedFiles):
-    """Be the part of `Pipeline` that searches by meaning."""
+class SearchableFiles(FilesOnRecord):
+    """Be the part of `Pipeline` that searches files after their processing."""
+
+    async def keyword_search(
+        self,
+        *,
+        query: str,
+        sort_order: str | None = "descending",
+        verbose: bool = False,
+        **selectors: Unpack[Selectors],
+    ) -> KeywordSearchResult:
+        """Find the query's words (2 to 256 characters) in the selected finished files.
+
+        Matches whole words, by their noun lemma; stop words are named in `.warnings`. Selectors and
+        the rest are as in `list`. Raises InvalidArgument if the chain does not end in keyword-db.
+        Idempotent, cancel-safe.
+        """
+        _validation.check_bool("verbose", verbose)
+        order = _selectors.check_sort_order(sort_order)
+        ask = self._keyword_request(query)
+        request = ask(**_selectors.check_selection(self._chain, selectors))
+        return sort_result(await self._call(request, _wire.read_keyword_search), order)
+
+    def iter_keyword_search(
+        self,
+        *,
+        query: str,
+        page_size: int = DEFAULT_PAGE_SIZE,
+        **selectors: Unpack[FileSelectors],
+    ) -> Pager[KeywordItem]:
+        """Iterate over the hits in all files that match, however many, the newest file first.
+
+        Query as in `keyword_search`, the rest as in `iter_files`: files are listed by `page_size`
+        and searched by at most 500.
+        """
+        ask = self._keyword_request(query)
+
+        async def search(ids: Sequence[str]) -> Page[KeywordItem]:
+            request = ask(**_selectors.check_selection(self._chain, {"file_ids": ids}))
+            found = await self._call(request, _wire.read_keyword_search)
+            return Page(sort_result(found, "descending").items, found)
+
+        return Pager(SearchPages(self._file_pages(page_size, selectors), search))
+
+    def _keyword_request(self, query: object) -> Callable[..., _wire.KeywordSearch]:
+        """Give what makes the request of a checked selection."""
+        if not _catalogue.can_keyword_search(self._chain):
+            raise InvalidArgument(
+                f"pipeline {self._name!r} cannot keyword_search: its chain "
+                f"({', '.join(self._chain)}) does not end in 'keyword-db'"
+            )
+        return partial(
+            _wire.KeywordSearch,
+            pipeline=self._name,
+            pipeline_ordered_modules=self._chain,
+            query=_selectors.check_query(query),
+        )
 
     @overload
     async def semantic_search(
@@ -82,7 +139,7 @@ class SearchableFiles(ShelvedFiles):
         request = ask(**_selectors.check_selection(self._chain, selectors))
         found = await self._call(request, _wire.read_semantic_search)
         in_one_row = order == _selectors.GLOBAL_ORDER
-        return _in_one_row(found) if in_one_row else _selectors.sort_result(found, order)
+        return _in_one_row(found) if in_one_row else sort_result(found, order)
 
     def iter_semantic_search(
         self,
@@ -102,7 +159,7 @@ class SearchableFiles(ShelvedFiles):
         async def search(ids: Sequence[str]) -> Page[SemanticItem]:
             request = ask(**_selectors.check_selection(self._chain, {"file_ids": ids}))
             found = await self._call(request, _wire.read_semantic_search)
-            return Page(_selectors.sort_result(found, "descending").items, found)
+            return Page(sort_result(found, "descending").items, found)
 
         return Pager(SearchPages(self._file_pages(page_size, selectors), search))
 

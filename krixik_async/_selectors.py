@@ -10,21 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeAlias, TypedDict, TypeVar
-
-import attrs
+from typing import Any, TypeAlias, TypedDict
 
 from krixik_async._catalogue import EXTENSIONS, input_format
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
-from krixik_async._models import (
-    FileRecord,
-    KeywordItem,
-    KeywordSearchResult,
-    ListResult,
-    SemanticItem,
-    SemanticSearchResult,
-)
-from krixik_async._reply import JSON
 from krixik_async._validation import (
     MAX_DIRECTORY_PATH,
     MAX_FILE_NAME,
@@ -85,22 +74,19 @@ def check_selection(chain: Sequence[str], selectors: FileSelectors) -> dict[str,
     None, and what is left out, means not given.
     """
     given: Mapping[str, object] = {**selectors}
-    checks: Mapping[str, Callable[[object], object]] = {
-        "file_ids": lambda v: _each("file_ids", v, lambda i: check_id("file_ids", i)),
-        "file_names": lambda v: _each("file_names", v, lambda n: query_name(n, chain)),
-        "symbolic_directory_paths": lambda v: _each("symbolic_directory_paths", v, query_directory),
-        "symbolic_file_paths": lambda v: _each(
-            "symbolic_file_paths", v, lambda p: query_file_path(p, chain)
-        ),
-        "file_tags": lambda v: check_tags(v, wildcard=True),
-    }
+    tags = given.get("file_tags")
     selection: dict[str, Any] = {
-        name: None if given.get(name) is None else check(given[name])
-        for name, check in checks.items()
+        "file_ids": _each("file_ids", given, lambda i: check_id("file_ids", i)),
+        "file_names": _each("file_names", given, lambda n: query_name(n, chain)),
+        "symbolic_directory_paths": _each("symbolic_directory_paths", given, query_directory),
+        "symbolic_file_paths": _each(
+            "symbolic_file_paths", given, lambda p: query_file_path(p, chain)
+        ),
+        "file_tags": None if tags is None else check_tags(tags, wildcard=True),
+        "max_files": check_max_files(given.get("max_files", DEFAULT_MAX_FILES)),
+        **_period("created_at", given),
+        **_period("last_updated", given),
     }
-    selection["max_files"] = check_max_files(given.get("max_files", DEFAULT_MAX_FILES))
-    for name in ("created_at", "last_updated"):
-        selection.update(_period(name, given.get(f"{name}_start"), given.get(f"{name}_end")))
     if all(value is None for name, value in selection.items() if name != "max_files"):
         raise InvalidArgument(
             "no selector was given: pass file_ids, file_names, symbolic_directory_paths, "
@@ -110,7 +96,12 @@ def check_selection(chain: Sequence[str], selectors: FileSelectors) -> dict[str,
     return selection
 
 
-def _each(name: str, values: object, check: Callable[[object], str]) -> tuple[str, ...]:
+def _each(
+    name: str, given: Mapping[str, object], check: Callable[[object], str]
+) -> tuple[str, ...] | None:
+    values = given.get(name)
+    if values is None:
+        return None
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise InvalidArgumentType(f"{name} is {kind_of(values)} but must be a list of str")
     checked = tuple(check(value) for value in values)
@@ -168,9 +159,18 @@ def query_file_path(value: object, chain: Sequence[str]) -> str:
 
 def check_max_files(value: object, *, name: str = "max_files") -> int:
     """Give max_files back, or raise: a whole number of 1 to 10000."""
+    return _check_whole(name, value, MAX_FILES)
+
+
+def check_nearest(value: object) -> int:
+    """Give k back, or raise: a whole number of 1 to 10."""
+    return _check_whole("k", value, NEAREST)
+
+
+def _check_whole(name: str, value: object, limits: tuple[int, int]) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidArgumentType(f"{name} is {kind_of(value)} but must be a whole number")
-    low, high = MAX_FILES
+    low, high = limits
     if not low <= value <= high:
         raise InvalidArgument(f"{name} is {value} but must be {low} to {high}")
     return value
@@ -185,16 +185,6 @@ def check_sort_order(value: object, *, allowed: Sequence[str] = SORT_ORDERS) -> 
     return str(value)
 
 
-def check_nearest(value: object) -> int:
-    """Give k back, or raise: a whole number of 1 to 10."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidArgumentType(f"k is {kind_of(value)} but must be a whole number")
-    low, high = NEAREST
-    if not low <= value <= high:
-        raise InvalidArgument(f"k is {value} but must be {low} to {high}")
-    return value
-
-
 def check_query(value: object) -> str:
     """Give the query back as it is: 2 to 256 characters, the blanks around it not counted."""
     query = require_text("query", value)
@@ -206,7 +196,8 @@ def check_query(value: object) -> str:
     return query
 
 
-def _period(name: str, start: object, end: object) -> dict[str, int | None]:
+def _period(name: str, given: Mapping[str, object]) -> dict[str, int | None]:
+    start, end = given.get(f"{name}_start"), given.get(f"{name}_end")
     first = None if start is None else _seconds(f"{name}_start", start, "00:00:00")
     last = None if end is None else _seconds(f"{name}_end", end, "23:59:59")
     if first is not None and last is not None and first > last:
@@ -231,17 +222,3 @@ def _seconds(name: str, value: object, time_of_day: str) -> int:
     if not FIRST_MOMENT <= moment < END_OF_TIME:
         raise InvalidArgument(f"{name} is {value!r} but must be from 2023-01-01 to 9999-12-30")
     return int(moment.timestamp())
-
-
-R = TypeVar("R", ListResult, KeywordSearchResult, SemanticSearchResult)
-
-
-def sort_result(result: R, order: str) -> R:
-    """Give the result with its items by created_at (the service's UTC text), stable."""
-
-    def created_at(item: FileRecord | KeywordItem | SemanticItem) -> str:
-        return item.created_at if isinstance(item, FileRecord) else item.file_metadata.created_at
-
-    items = sorted(result.items, key=created_at, reverse=order == "descending")
-    raw: dict[str, JSON] = {**result.raw, "items": [dict(item.raw) for item in items]}
-    return attrs.evolve(result, items=tuple(items), raw=raw)

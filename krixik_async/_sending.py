@@ -145,14 +145,9 @@ async def prepare(
 
 def _place(given: GivenFile) -> tuple[str, str | None]:
     """Give (directory, file name or None) on the service."""
-    directory, name = given.symbolic_directory_path, given.file_name
-    if given.symbolic_file_path is not None:
-        if directory is not None or name is not None:
-            raise InvalidArgument(
-                "symbolic_file_path was given together with file_name or "
-                "symbolic_directory_path: it is both of them in one, so give it alone"
-            )
-        directory, name = _validation.split_symbolic_path(given.symbolic_file_path)
+    directory, name = _validation.one_place(
+        given.symbolic_directory_path, given.file_name, given.symbolic_file_path
+    )
     if directory is None:
         return _validation.DEFAULT_DIRECTORY, name
     return _validation.check_directory(directory), name
@@ -281,6 +276,7 @@ async def send(
         expires_at=asked + done.request.expire_time,
         module_count=len(done.request.pipeline_ordered_modules),
         size_bytes=shipment.size_bytes,
+        account=session.account,
     )
     return ref, done.request, done.ticket.reply if isinstance(done.ticket, Ticket) else None
 

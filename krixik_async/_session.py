@@ -20,15 +20,7 @@ from krixik_async._waiting import Waiter
 if TYPE_CHECKING:
     import httpx
 
-    from krixik_async._transport import Transport, TransportSettings
-
-
-def transport_settings(config: Config) -> TransportSettings:
-    """Give what the transport needs to know of a client's settings."""
-    from krixik_async._transport import TransportSettings
-
-    names = [field.name for field in attrs.fields(TransportSettings)]
-    return TransportSettings(**{name: getattr(config, name) for name in names})
+    from krixik_async._transport import Transport
 
 
 @attrs.frozen(eq=False)
@@ -42,6 +34,12 @@ class Session:
     offload: Offload
     rng: random.Random
     config: Config = attrs.field(repr=False)
+    # What its jobs carry: made once and not for each of a hundred thousand.
+    account: str = attrs.field(init=False)
+
+    @account.default
+    def _account_of_config(self) -> str:
+        return self.config.account
 
     def with_options(self, options: Options) -> Session:
         """Give one that shares everything with this and sends by other settings.
@@ -49,8 +47,7 @@ class Session:
         Raises InvalidArgument, InvalidArgumentType for a value out of range.
         """
         config = attrs.evolve(self.config, **options)
-        transport = self.transport.with_settings(transport_settings(config))
-        return attrs.evolve(self, transport=transport, config=config)
+        return attrs.evolve(self, transport=self.transport.with_config(config), config=config)
 
     def shares_with(self, other: Session) -> bool:
         """Tell whether both are of one client."""
@@ -92,7 +89,7 @@ def open_session(
     rng = random.Random() if rng is None else rng
     tasks = TaskSet()
     transport = Transport(
-        transport_settings(config),
+        config,
         clock=clock,
         offload=offload,
         rng=rng,

@@ -15,8 +15,8 @@ import anyio
 
 from krixik_async._closing import Closing
 from krixik_async._errors import AuthenticationError
+from krixik_async._evidence import ends_at
 from krixik_async._models import JobOutcome, JobRef, WaitStatistics
-from krixik_async._policy import ends_at
 from krixik_async._polling import Key, Subscription, key_of, surfaced
 from krixik_async._results import WaitResult
 from krixik_async._tasks import OwnedTask

@@ -30,6 +30,19 @@ def on_trio() -> bool:
     return True
 
 
+def running_loop() -> object:
+    """Give what stands for the loop that runs the caller: one for each asyncio.run or trio.run.
+
+    By asyncio's quick means first: it is asked for with each request.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        import trio
+
+        return trio.lowlevel.current_trio_token()
+
+
 class OwnedTask:
     """Be the handle of one free-standing task."""
 

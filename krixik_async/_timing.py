@@ -8,9 +8,8 @@ last look is the first one at or after T. From the best to the plainest:
 - `Quantiles`: the same chance of finding it done at each look. A. G. Munford and A. K. Shahani, "A
   nearly optimal inspection policy", Operational Research Quarterly 23 (1972). Mostly 1 to 2 % above
   the optimum, 8 % on laws of two humps.
-- `keller_times`: looks with density sqrt(h / (2 worth)). J. B. Keller, "Optimum checking schedules
-  for systems subject to random failure", Management Science 21 (1974). 0 to 19 % above.
-- `memoryless_interval`, if only the mean is known; `growing_interval`, if nothing is.
+- `growing_interval`, if nothing is known, by J. B. Keller, "Optimum checking schedules for systems
+  subject to random failure", Management Science 21 (1974).
 
 Pure: no clock and no randomness.
 """
@@ -33,15 +32,6 @@ SHARES = (0.08, 0.12, 0.16, 0.2, 0.25, 0.3, 0.37, 0.43, 0.5, 0.6, 0.75, 0.9)
 ALMOST_NONE = 1e-3
 # Seconds to hours: ln(22,026).
 LOG_RANGE = 10.0
-
-
-def memoryless_interval(mean_s: float, worth: float) -> float:
-    """Give sqrt(2 worth mean): the seconds between looks if only the mean is known.
-
-    For durations without memory; R. E. Barlow and F. Proschan, "Mathematical theory of
-    reliability" (1965), chapter 4, for looks that cost little against the mean.
-    """
-    return math.sqrt(2.0 * worth * mean_s)
 
 
 def growing_interval(elapsed_s: float, scale: float) -> float:
@@ -69,30 +59,6 @@ def urgency(law: Law | None, *, age_s: float, since_look_s: float) -> float:
         return since * (min(1.0, math.log(age_s / before) / LOG_RANGE) if before > 0 else 1.0)
     left = law.survival(before)
     return since * (1.0 - law.survival(age_s) / left if left > 0 else 1.0)
-
-
-def keller_times(law: Law, worth: float) -> list[float]:
-    """Give the looks of Keller's schedule: where the integral of sqrt(h / 2 worth) is k - 1/2.
-
-    And a last one at the law's end. The integral over a piece of the law is exact:
-    sqrt(2 / (worth f)) (sqrt S(a) - sqrt S(b)).
-    """
-    looks: list[float] = []
-    total, due = 0.0, 0.5
-    for i in range(1, len(law.times)):
-        low, high = law.times[i - 1], law.times[i]
-        share = law.done[i] - law.done[i - 1]
-        if share <= 0:
-            continue
-        left = 1.0 - law.done[i - 1]
-        scale = math.sqrt(2.0 * (high - low) / (worth * share))
-        piece = scale * (math.sqrt(left) - math.sqrt(max(0.0, left - share)))
-        while total + piece >= due:
-            gone = left - (math.sqrt(left) - (due - total) / scale) ** 2
-            looks.append(min(high, low + (high - low) * gone / share))
-            due += 1.0
-        total += piece
-    return [*looks, law.times[-1]]
 
 
 def looks_and_delay(

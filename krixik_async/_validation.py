@@ -159,9 +159,24 @@ def split_symbolic_path(path: object) -> tuple[str, str]:
     return directory or "/", name
 
 
-def check_tags(
-    file_tags: object, *, wildcard: bool = False, name: str = "file_tags"
-) -> tuple[dict[str, str], ...]:
+def one_place(
+    directory: str | None, name: str | None, path: object
+) -> tuple[str | None, str | None]:
+    """Give (directory, file name), None where not given, of a caller who may give `path` instead.
+
+    Both still have to be checked.
+    """
+    if path is None:
+        return directory, name
+    if directory is not None or name is not None:
+        raise InvalidArgument(
+            "symbolic_file_path was given together with file_name or symbolic_directory_path: it "
+            "is both of them in one, so give it alone"
+        )
+    return split_symbolic_path(path)
+
+
+def check_tags(file_tags: object, *, wildcard: bool = False) -> tuple[dict[str, str], ...]:
     """Give the tags in lower case, as they are stored.
 
     A list of at most 20 one-pair dicts, keys and values of 1 to 32 letters, digits, blanks, `-`
@@ -169,34 +184,36 @@ def check_tags(
     """
     if isinstance(file_tags, str | Mapping) or not isinstance(file_tags, Iterable):
         raise InvalidArgumentType(
-            f"{name} is {kind_of(file_tags)} but must be a list of one-pair dicts, "
+            f"file_tags is {kind_of(file_tags)} but must be a list of one-pair dicts, "
             'such as [{"author": "melville"}]'
         )
     tags: list[dict[str, str]] = []
     for tag in file_tags:
         if len(tags) == MAX_TAGS:
-            raise InvalidArgument(f"{name} holds more than the {MAX_TAGS} pairs that are allowed")
+            raise InvalidArgument(
+                f"file_tags holds more than the {MAX_TAGS} pairs that are allowed"
+            )
         if not isinstance(tag, Mapping) or len(tag) != 1:
             raise InvalidArgumentType(
-                f"{name} holds {tag!r} but must hold dicts of one pair, such as "
+                f"file_tags holds {tag!r} but must hold dicts of one pair, such as "
                 '{"author": "melville"}: write one dict for each pair'
             )
         ((key, value),) = tag.items()
-        pair = {_tag_text(name, key, False): _tag_text(name, value, wildcard)}
+        pair = {_tag_text(key, False): _tag_text(value, wildcard)}
         if pair in tags:
-            raise InvalidArgument(f"{name} holds {pair!r} twice: leave one out")
+            raise InvalidArgument(f"file_tags holds {pair!r} twice: leave one out")
         tags.append(pair)
     return tuple(tags)
 
 
-def _tag_text(name: str, text: object, wildcard: bool) -> str:
+def _tag_text(text: object, wildcard: bool) -> str:
     if not isinstance(text, str):
-        raise InvalidArgumentType(f"{name} holds {text!r}: keys and values must be str")
+        raise InvalidArgumentType(f"file_tags holds {text!r}: keys and values must be str")
     if wildcard and text == "*":
         return text
     if not 1 <= len(text) <= MAX_TAG_TEXT or not _TAG.fullmatch(text):
         raise InvalidArgument(
-            f"{name} holds {text!r}: keys and values must be 1 to {MAX_TAG_TEXT} letters a-z, "
+            f"file_tags holds {text!r}: keys and values must be 1 to {MAX_TAG_TEXT} letters a-z, "
             "digits, blanks, - and _"
         )
     return text.lower()

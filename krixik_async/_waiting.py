@@ -16,12 +16,13 @@ from tenacity import RetryCallState
 
 from krixik_async._clock import Clock
 from krixik_async._errors import AuthenticationError, InvalidArgument, InvalidArgumentType
+from krixik_async._evidence import ends_at, merged
 from krixik_async._models import JobOutcome, JobRef, WaitStatistics
 from krixik_async._numbers import shown
-from krixik_async._policy import Interval, Stop, ends_at, merged
 from krixik_async._poll_policy import PollPolicy
 from krixik_async._polling import Key, Scheduler, Subscription, key_of, surfaced
 from krixik_async._results import WaitResult
+from krixik_async._strategies import Interval, Stop
 from krixik_async._tasks import TaskSet
 from krixik_async._validation import kind_of
 
@@ -146,7 +147,7 @@ class Waiter:
     def subscribe(self, schedule: Schedule, **wants: bool) -> Subscription:
         """Make a waiter's end, without jobs yet."""
         return self.scheduler.subscribe(
-            (), schedule.interval, bulk_look=schedule.bulk_look, stop=schedule.stop, **wants
+            schedule.interval, bulk_look=schedule.bulk_look, stop=schedule.stop, **wants
         )
 
     def deadline(self, refs: Iterable[JobRef], timeout: float | None) -> float:
@@ -259,13 +260,15 @@ def known_refs(refs: Iterable[JobRef]) -> list[JobRef]:
 
 def unseen_yet(ref: JobRef) -> JobOutcome:
     """Give the outcome of a job of which nothing is known."""
-    return JobOutcome(request_id=ref.request_id, state="pending", job=ref, file_id=ref.file_id)
+    return JobOutcome(
+        request_id=ref.request_id, state="pending", job=ref, file_id=ref.file_id or ""
+    )
 
 
 def _decides(outcome: JobOutcome, return_when: ReturnWhen) -> bool:
     if return_when == "first":
         return outcome.ended
-    return return_when == "first_failure" and outcome.ended and outcome.state != "complete"
+    return return_when == "first_failure" and outcome.ended and not outcome.ok
 
 
 async def tell(on_update: OnUpdate | None, outcome: JobOutcome) -> None:

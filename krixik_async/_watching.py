@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Literal, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import attrs
 
 from krixik_async._closing import Closing
 from krixik_async._errors import AuthenticationError, KrixikError
 from krixik_async._models import JobOutcome, JobRef, WaitStatistics
-from krixik_async._polling import Key, Notice, Subscription, key_of
+from krixik_async._polling import Key, PaceChanged, Subscription, key_of
 from krixik_async._results import WaitResult
 from krixik_async._waiting import Schedule, Waiter
 
@@ -37,18 +37,6 @@ class LookFailed:
 
     job: JobRef
     error: KrixikError
-
-
-@attrs.frozen
-class PaceChanged:
-    """Tell that the client sends fewer requests, or as many as usual again, and why.
-
-    `rate_per_s` is the requests per second that it allows itself now; None means no limit.
-    """
-
-    reason: Literal["throttled", "unreachable", "reachable"]
-    rate_per_s: float | None
-    message: str
 
 
 @attrs.frozen
@@ -124,8 +112,8 @@ class Watch(Closing):
         except AuthenticationError as error:
             error.partial = WaitResult(entry.outcome() for entry in subscription.entries)
             raise
-        while subscription.notices:
-            self._events.append(_as_event(subscription.notices.popleft()))
+        self._events.extend(subscription.notices)
+        subscription.notices.clear()
         for outcome in fresh:
             self._events.extend(self._told(outcome))
         self._left -= len(subscription.stopped)
@@ -165,7 +153,3 @@ class Watch(Closing):
 
     def __del__(self) -> None:
         self._detach()
-
-
-def _as_event(notice: Notice) -> PaceChanged:
-    return PaceChanged(notice.reason, notice.rate_per_s, notice.message)

@@ -134,7 +134,9 @@ class House:
         )
 
     def subscribe(self, *jobs: JobRef, interval: Any = FIXED, **wants: bool) -> Subscription:
-        return self.scheduler.subscribe(jobs, interval, **wants)
+        subscription = self.scheduler.subscribe(interval, **wants)
+        subscription.add(jobs)
+        return subscription
 
     @property
     def waiter(self) -> Waiter:

@@ -31,7 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "_reply": set(),
     "_clock": {"_tasks"},
     "_closing": set(),
-    "_offload": set(),
+    "_offload": {"_clock"},
     "_tasks": set(),
     "_errors": {"_models", "_reply"},  # _models for typing only
     # the protocol, without I/O
@@ -41,7 +41,7 @@ ROOMS: dict[str, set[str]] = {
     "_wire": {"_errors", "_models", "_reply", "_tree"},
     # the rules for what callers pass
     "_validation": {"_catalogue", "_errors"},
-    "_selectors": {"_catalogue", "_errors", "_models", "_reply", "_validation"},
+    "_selectors": {"_catalogue", "_errors", "_validation"},
     "_contents": {"_catalogue", "_errors"},
     "_config": {"_errors"},
     "_arguments": {"_catalogue", "_errors"},
@@ -58,28 +58,30 @@ ROOMS: dict[str, set[str]] = {
     "_durations": {"_errors", "_law", "_sketch"},
     "_explaining": {"_law", "_timing"},
     "_poll_policy": {"_durations", "_errors", "_explaining", "_law", "_numbers", "_timing"},
-    "_policy": {"_errors", "_models", "_numbers", "_poll_policy"},
+    "_evidence": {"_errors", "_models"},
+    "_strategies": {"_evidence", "_numbers", "_poll_policy"},
     "_polling": {
-        "_clock", "_durations", "_errors", "_law", "_models", "_policy", "_poll_policy", "_tasks",
-        "_timing",
+        "_clock", "_durations", "_errors", "_evidence", "_law", "_models", "_poll_policy",
+        "_strategies", "_tasks", "_timing",
     },
     # what a wait is and gives back
     "_results": {"_catalogue", "_errors", "_models", "_validation"},
     "_waiting": {
-        "_clock", "_errors", "_models", "_numbers", "_policy", "_poll_policy", "_polling",
-        "_results", "_tasks", "_validation",
+        "_clock", "_errors", "_evidence", "_models", "_numbers", "_poll_policy", "_polling",
+        "_results", "_strategies", "_tasks", "_validation",
     },
     "_streaming": {
-        "_closing", "_errors", "_models", "_policy", "_polling", "_results", "_tasks", "_waiting",
+        "_closing", "_errors", "_evidence", "_models", "_polling", "_results", "_tasks", "_waiting",
     },
     "_watching": {"_closing", "_errors", "_models", "_polling", "_results", "_waiting"},
     "_progress": {"_errors", "_models", "_validation"},
     # the only room that talks HTTP
     "_transport": {
-        "_clock", "_errors", "_offload", "_reply", "_sources", "_tasks", "_version", "_wire",
+        "_clock", "_config", "_errors", "_offload", "_reply", "_sources", "_tasks", "_version",
+        "_wire",
     },
     # short flows over it
-    "_asking": {"_catalogue", "_errors", "_models", "_reply", "_transport", "_wire"},
+    "_asking": {"_catalogue", "_errors", "_models", "_transport", "_wire"},
     "_session": {
         "_asking", "_clock", "_config", "_durations", "_models", "_offload", "_polling", "_tasks",
         "_transport", "_waiting",
@@ -102,15 +104,11 @@ ROOMS: dict[str, set[str]] = {
     },
     "_files": {
         "_arguments", "_catalogue", "_config", "_errors", "_fetching", "_models", "_paging",
-        "_reply", "_selectors", "_session", "_validation", "_wire",
-    },
-    "_shelving": {
-        "_arguments", "_errors", "_files", "_models", "_reply", "_selectors", "_tree",
-        "_validation", "_wire",
+        "_reply", "_selectors", "_session", "_tree", "_validation", "_wire",
     },
     "_searching": {
-        "_arguments", "_catalogue", "_errors", "_models", "_paging", "_reply", "_selectors",
-        "_shelving", "_validation", "_wire",
+        "_arguments", "_catalogue", "_errors", "_files", "_models", "_paging", "_reply",
+        "_selectors", "_validation", "_wire",
     },
     "_pipeline": {
         "_arguments", "_bulk", "_config", "_description", "_errors", "_fetching", "_files", "_job",
@@ -130,8 +128,13 @@ ROOMS: dict[str, set[str]] = {
     },
     "": {
         "_bulk", "_client", "_durations", "_errors", "_explaining", "_job", "_models", "_paging",
-        "_pipeline", "_policy", "_poll_policy", "_progress", "_reply", "_results", "_streaming",
-        "_tree", "_version", "_watching",
+        "_pipeline", "_poll_policy", "_polling", "_progress", "_reply", "_results",
+        "_strategies", "_streaming", "_tree", "_version", "_watching",
+    },
+    # what signatures call by a short name, for users' own annotations
+    "typing": {
+        "_bulk", "_clock", "_config", "_files", "_job", "_models", "_offload", "_pipeline",
+        "_reply", "_selectors", "_sending", "_waiting", "_watching",
     },
     # the embedded server: of the client it knows the ground, the protocol and the rules
     "server.runners": set(),

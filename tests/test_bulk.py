@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import attrs
 import pytest
 
 from krixik_async import (
@@ -40,6 +41,7 @@ from tests.client_side import (
     STATUS,
     TEXT,
     TICKET,
+    UNKNOWN,
     UPLOAD,
     World,
     entries,
@@ -128,7 +130,7 @@ async def test_each_file_of_a_folder_comes_out_once_complete_with_its_job(
             outcome.job.request_id,
             outcome.job.file_id,
         )
-        found = await books.list(file_ids=[str(outcome.file_id)])
+        found = await books.list(file_ids=[outcome.file_id])
         assert [record.file_name for record in found] == [outcome.file_name]
         assert found.items[0].symbolic_directory_path == outcome.symbolic_directory_path == "/etc"
 
@@ -138,7 +140,7 @@ async def test_outputs_are_fetched_where_a_folder_is_named(w: World, shelf: Path
     for outcome in outcomes:
         assert outcome.output is not None
         assert [str(path) for path in outcome.saved] == list(outcome.output.process_output_files)
-        assert outcome.saved[0].name.startswith(str(outcome.file_id))
+        assert outcome.saved[0].name.startswith(outcome.file_id)
         assert outcome.saved[0].stat().st_size > 0
     assert entries(w.folder / "out") == sorted(one.saved[0].name for one in outcomes)
 
@@ -311,6 +313,9 @@ async def test_what_is_wrong_with_one_input_is_its_outcome_and_stops_no_other(
         assert words in message
     assert outcomes[2].input.local_file_path == 42
     assert [one.job for one in outcomes[1:8]] == [None] * 7
+    assert {(one.request_id, one.file_id) for one in outcomes[1:8]} == {("", "")}
+    known_by_id = attrs.evolve(outcomes[0], job=JobRef(request_id=UNKNOWN, pipeline="books"))
+    assert (known_by_id.request_id, known_by_id.file_id) == (UNKNOWN, "")
     with pytest.raises(InvalidArgument) as info:
         outcomes[1].raise_for_failure()
     assert "missing.txt" in info.value.__notes__[0]

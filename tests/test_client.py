@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import attrs
 import httpx
 import pytest
 import respx
+import trio
 
 from krixik_async import (
     AuthenticationError,
     ClientClosed,
+    FileInput,
     FileRecordNotFound,
     InvalidArgument,
     InvalidArgumentType,
@@ -640,6 +643,52 @@ async def test_a_token_of_several_pipelines_goes_on_elsewhere(w: World) -> None:
     assert told[-1] == "complete"
 
 
+async def test_a_job_of_another_account_is_refused_and_not_taken_for_deleted(w: World) -> None:
+    """The service says of it that there is none; what the reference knows would do the rest."""
+    jobs = await jobs_of_two_pipelines(w)
+    token = (await w.client.wait_until_complete(jobs, timeout=0)).resume_token
+    before, said = len(w.sent), "was sent with another api_key or to another api_url"
+    elsewhere = Krixik(api_key=KEY, api_url=f"{URL}/beta", http_transport=w.wire, clock=w.clock)
+    w.clients.append(elsewhere)
+    for other in (w.another(OTHER_KEY), elsewhere):
+        ref = jobs[0].ref
+        pipeline = other.create_pipeline(name=ref.pipeline, module_chain=["keyword-db"])
+        calls: list[Callable[[], Any]] = [
+            lambda other=other: other.resume(token),
+            lambda other=other, ref=ref: other.wait_until_complete(ref),
+            lambda other=other, ref=ref: anext(other.as_completed(ref)),
+            lambda other=other, ref=ref: anext(other.watch(ref)),
+            lambda pipeline=pipeline, ref=ref: pipeline.wait_until_complete([ref]),
+        ]
+        for call in calls:
+            with pytest.raises(InvalidArgument, match=said) as caught:
+                await call()
+            accounts = (str(ref.account), other._opened.account, ref.request_id)
+            assert all(words in str(caught.value) for words in accounts)
+            assert KEY not in str(caught.value)
+    assert len(w.sent) == before
+
+
+async def test_a_job_of_one_account_goes_from_client_to_client_with_a_new_key_too(
+    w: World,
+) -> None:
+    """What the caller says is his is looked for: a key may be changed while jobs go on."""
+    first, _ = await jobs_of_two_pipelines(w)
+    same = w.another(max_in_flight=3).with_options(attempts=2)
+    assert states(await same.wait_until_complete(first.ref)) == ["complete"]
+    renewed = attrs.evolve(first.ref, account=None)
+    assert states(await w.another(OTHER_KEY).wait_until_complete(renewed)) == ["deleted"]
+
+
+async def test_every_reference_that_a_client_makes_says_whose_it_is(w: World) -> None:
+    books = w.books()
+    job = await books.process(local_file_path=TEXT, file_name="a.txt")
+    waited = await books.wait_until_complete([job, UNKNOWN], timeout=0)
+    many = [one async for one in books.process_many([FileInput(TEXT, file_name="b.txt")])]
+    refs = [job.ref, *(outcome.job for outcome in waited.values()), many[0].job]
+    assert {ref and ref.account for ref in refs} == {w.client._opened.account}
+
+
 @pytest.mark.parametrize(
     ("token", "kind"),
     [
@@ -856,6 +905,10 @@ async def test_respx_sees_a_client_that_is_handed_in(tmp_path: Path, using: str)
 # --- another event loop --------------------------------------------------------------------------
 
 
+def trio_run(coroutine: Any) -> None:
+    trio.run(lambda: coroutine)
+
+
 class Unclosable(httpx.AsyncBaseTransport):
     """Answer, and fail to close as sockets of a loop that has ended do."""
 
@@ -866,7 +919,19 @@ class Unclosable(httpx.AsyncBaseTransport):
         raise RuntimeError("Event loop is closed")
 
 
-def test_on_another_event_loop_a_client_says_so_and_closes() -> None:
+# Each runs a loop of its own; the second of them may be of the other library.
+RUNS = {
+    "asyncio": (asyncio.run, asyncio.run),
+    "trio": (trio_run, trio_run),
+    "asyncio, then trio": (asyncio.run, trio_run),
+    "trio, then asyncio": (trio_run, asyncio.run),
+}
+every_two_runs = pytest.mark.parametrize("runs", RUNS.values(), ids=RUNS)
+
+
+@every_two_runs
+def test_on_another_event_loop_a_client_says_so_and_closes(runs: tuple[Any, Any]) -> None:
+    first, second = runs
     client = Krixik(api_key="k" * 36, api_url=URL, http_transport=Unclosable())
     job = JobRef(request_id=str(uuid.UUID(int=1)), pipeline="books")
 
@@ -878,5 +943,21 @@ def test_on_another_event_loop_a_client_says_so_and_closes() -> None:
         await client.aclose()
         await client.aclose()
 
-    asyncio.run(client.check_in())
-    asyncio.run(go_on())
+    first(client.check_in())
+    second(go_on())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, trio_run])
+def test_so_does_one_that_has_its_server_inside(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    client = Krixik.local()
+
+    async def go_on() -> None:
+        with pytest.raises(ClientClosed, match="belongs to the event loop of its first call"):
+            await client.check_in()
+        await client.aclose()
+
+    run(client.check_in())
+    run(go_on())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
 import anyio
@@ -11,6 +12,7 @@ import pytest
 import trio
 
 from krixik_async._clock import AnchoredClock, Clock, LoopClock
+from krixik_async.testing import VirtualTimeLoop
 
 pytestmark = pytest.mark.anyio
 
@@ -53,9 +55,29 @@ async def test_a_sleep_can_be_cancelled() -> None:
     assert clock.now() - start == pytest.approx(5, abs=0.01)
 
 
-async def test_the_loop_clocks_wall_is_the_machines() -> None:
-    before = time.time()
-    assert before <= LoopClock().wall() <= time.time()
+def test_the_loop_clocks_wall_is_the_machines() -> None:
+    async def wall() -> float:
+        return LoopClock().wall()
+
+    for run in (asyncio.run, lambda coroutine: trio.run(lambda: coroutine)):
+        before = time.time()
+        assert before <= run(wall()) <= time.time()
+    assert LoopClock().wall() >= before
+
+
+def test_where_a_loop_is_virtual_wall_time_is_so_too_for_all_clocks_alike() -> None:
+    """Those of a client and of its server begin at different times, and go by one calendar."""
+
+    async def main() -> list[float]:
+        walls = [LoopClock().wall()]
+        await asyncio.sleep(3600)
+        return [*walls, LoopClock().wall()]
+
+    for options in ({}, {"start": 50.0}):
+        with asyncio.Runner(loop_factory=partial(VirtualTimeLoop, **options)) as runner:
+            assert runner.run(main()) == [1_780_000_000.0, 1_780_003_600.0]
+    with asyncio.Runner(loop_factory=partial(VirtualTimeLoop, start=5, epoch=9e8)) as runner:
+        assert runner.run(main()) == [9e8, 9e8 + 3600]
 
 
 async def test_an_anchored_wall_runs_with_the_loop_from_its_epoch_on() -> None:

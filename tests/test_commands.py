@@ -570,6 +570,16 @@ def test_process_goes_on_after_a_bad_file_and_says_so(folder: Path, tmp_path: Pa
     assert (done.exit_code, states) == (2, {files[0]: "error", files[1]: "complete"})
 
 
+def test_what_was_never_sent_has_no_ids_in_json(folder: Path, tmp_path: Path) -> None:
+    options = ["--local", str(tmp_path / "data"), "-p", PIPELINE, "--json"]
+    done = CliRunner().invoke(cli, ["process", *options, str(folder / "missing.txt")])
+    said = json.loads(done.stdout)
+    assert (said["request_id"], said["file_id"]) == (None, None)
+    waited = CliRunner().invoke(cli, ["wait", *options, "--timeout", "0", UNKNOWN])
+    said = json.loads(waited.stdout)
+    assert (said["request_id"], said["file_id"]) == (UNKNOWN, None)
+
+
 def test_a_pattern_that_nothing_matches_is_no_success(folder: Path, tmp_path: Path) -> None:
     """It fails as a name does that is not there; a folder may be empty, and that is said."""
     options = ["--local", str(tmp_path / "data"), "-p", PIPELINE]

@@ -184,6 +184,15 @@ def test_no_key_shows_in_a_repr(key: str) -> None:
     assert masked(config.api_key) in repr(config)
 
 
+def test_an_account_is_known_by_eight_digits_of_key_and_url() -> None:
+    """The same in every release, for tokens outlast them; nothing but the credentials counts."""
+    mine = Config(api_key="key", api_url="https://api.example")
+    assert mine.account == "efdb36d1"
+    assert attrs.evolve(mine, api_url="https://api.example/", attempts=1).account == mine.account
+    others = [attrs.evolve(mine, api_key="yek"), attrs.evolve(mine, api_url="http://api.example")]
+    assert len({mine.account, *(other.account for other in others)}) == 3
+
+
 def test_a_config_is_frozen() -> None:
     config = Config(api_key=KEY, api_url=URL)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):

@@ -17,12 +17,19 @@ from krixik_async import (
     InvalidArgument,
     InvalidArgumentType,
     KeywordHit,
+    KeywordItem,
+    KeywordSearchResult,
     KrixikError,
+    ListResult,
     NotFinished,
     RateLimited,
+    SearchedFile,
+    SemanticItem,
+    SemanticSearchResult,
     ServerError,
     UnexpectedReply,
 )
+from krixik_async._files import sort_result
 from tests.client_side import (
     DELETE,
     KEY,
@@ -485,3 +492,50 @@ async def test_what_the_service_refuses_keeps_its_words(w: World) -> None:
     with pytest.raises(KrixikError, match="BAD REQUEST: moon") as caught:
         await w.books().list(symbolic_directory_paths=ALL)
     assert (caught.value.request_id, caught.value.status_code) == ("r", 400)
+
+
+# --- sorting -------------------------------------------------------------------------------
+
+CREATED = ["2024-06-05 15:28:06", "2023-01-01 00:00:00", "2024-06-05 15:28:06", ""]
+
+
+def found(kind: type[Any]) -> Any:
+    items: list[Any] = []
+    for number, created in enumerate(CREATED):
+        name = str(number)
+        raw = {"file_id": name}
+        about = SearchedFile(file_name="a", symbolic_directory_path="/", created_at=created)
+        searched = {KeywordSearchResult: KeywordItem, SemanticSearchResult: SemanticItem}.get(kind)
+        items.append(
+            searched(file_id=name, file_metadata=about, search_results=(), raw=raw)
+            if searched is not None
+            else FileRecord(
+                file_id=name,
+                process_id="",
+                pipeline="",
+                file_name="a",
+                symbolic_directory_path="/",
+                created_at=created,
+                raw=raw,
+            )
+        )
+    raw_answer = {"request_id": "r", "items": [item.raw for item in items], "new": 1}
+    return kind(status_code=200, request_id="r", message="", raw=raw_answer, items=tuple(items))
+
+
+@pytest.mark.parametrize("kind", [ListResult, KeywordSearchResult, SemanticSearchResult])
+@pytest.mark.parametrize(("order", "ids"), [("ascending", "3102"), ("descending", "0213")])
+def test_files_are_sorted_by_creation_stably_and_so_is_the_dict(
+    kind: type[Any], order: str, ids: str
+) -> None:
+    result = found(kind)
+    before = result.to_dict()
+    ordered = sort_result(result, order)
+    assert "".join(item.file_id for item in ordered) == ids
+    assert ordered.to_dict() == {
+        "status_code": 200,
+        "request_id": "r",
+        "items": [{"file_id": name} for name in ids],
+        "new": 1,
+    }
+    assert result.to_dict() == before

@@ -28,12 +28,6 @@ def test_quantiles_are_of_the_jobs_that_are_still_running() -> None:
     assert UNIFORM.quantile(0.5, after_s=50.0) == 50.0
 
 
-def test_what_is_left_is_told_for_a_job_of_any_age() -> None:
-    left = [UNIFORM.mean_left(t) for t in (0.0, 12.0, 16.0, 20.0, 30.0)]
-    assert left == pytest.approx([15.0, 4.0, 2.0, 0.0, 0.0])
-    assert UNIFORM.mean == 15.0
-
-
 @given(st.lists(SECONDS, min_size=1, max_size=40))
 def test_the_law_of_a_list_counts_the_list(durations: list[float]) -> None:
     law = Law.of(durations)

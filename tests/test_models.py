@@ -115,7 +115,7 @@ every_value = pytest.mark.parametrize("value", VALUES, ids=lambda value: type(va
 
 def test_every_class_of_the_module_is_tried_below() -> None:
     classes = {kind for _, kind in inspect.getmembers(_models, attrs.has)}
-    own = {kind for kind in classes if kind.__module__ == _models.__name__}
+    own = {kind for kind in classes if kind.__module__.startswith(_models.__name__)}
     assert {type(value) for value in VALUES} == own
 
 
@@ -222,6 +222,7 @@ def test_a_failed_status_gives_the_services_own_failure_instead_of_flags() -> No
 def test_the_states_of_a_job(state: JobState, vanished: bool, ended: bool) -> None:
     outcome = JobOutcome(request_id="r", state=state, job=REF)
     assert (outcome.vanished, outcome.ended) == (vanished, ended)
+    assert outcome.ok is (state == "complete")
 
 
 def test_there_are_seven_states_and_three_of_them_are_vanished() -> None:
@@ -234,7 +235,7 @@ def test_an_outcome_shows_the_error_but_not_the_job_or_the_last_status() -> None
         request_id="r", state="not_found", job=REF, last_status=ONGOING, error=RequestNotFound("no")
     )
     assert repr(outcome) == (
-        "JobOutcome(request_id='r', state='not_found', file_id=None, modules={}, "
+        "JobOutcome(request_id='r', state='not_found', file_id='', modules={}, "
         "failure_module=None, error=RequestNotFound('no'))"
     )
 

@@ -36,7 +36,7 @@ from krixik_async import (
     ServerError,
     UnexpectedReply,
 )
-from krixik_async._selectors import sort_result
+from krixik_async._files import sort_result
 from tests.client_side import (
     DELETE,
     LINK,

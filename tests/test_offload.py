@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import threading
@@ -13,6 +14,7 @@ import anyio
 import pytest
 
 from krixik_async._offload import InlineOffload, Offload, ProcessOffload, ThreadOffload
+from krixik_async.testing import VirtualTimeLoop
 
 pytestmark = pytest.mark.anyio
 
@@ -56,6 +58,18 @@ async def test_a_cancelled_inline_call_does_not_run_the_function() -> None:
 async def test_threads_run_beside_the_loop_in_this_process() -> None:
     idents, pid = await ThreadOffload()(lambda: (threading.get_ident(), os.getpid()))
     assert (idents != threading.get_ident(), pid) == (True, os.getpid())
+
+
+def test_where_time_is_virtual_no_thread_works() -> None:
+    """The clock would run away meanwhile: a second for a look at the clock, an hour for a file."""
+
+    async def main() -> tuple[int, float]:
+        with anyio.move_on_after(3600):
+            ident = await ThreadOffload()(threading.get_ident)
+        return ident, anyio.current_time()
+
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        assert runner.run(main()) == (threading.get_ident(), 0.0)
 
 
 @pytest.mark.parametrize("workers", [1, 3])

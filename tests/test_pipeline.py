@@ -518,6 +518,7 @@ async def test_an_unknown_id_is_not_found(w: World) -> None:
     result = await w.books().wait_until_complete(UNKNOWN)
     assert (states(result), states(result.vanished)) == (["not_found"], ["not_found"])
     assert isinstance(result[UNKNOWN].error, RequestNotFound)
+    assert result[UNKNOWN].file_id == ""
     assert w.clock.now() == pytest.approx(16, abs=0.5)
 
 

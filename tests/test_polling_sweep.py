@@ -85,9 +85,8 @@ async def test_a_job_waited_for_by_its_bare_request_id_takes_four_hundred_bytes(
     gc.collect()
     tracemalloc.start()
     try:
-        subscription = house.scheduler.subscribe(
-            bare, ADAPTIVE, wants_changes=False, bulk_look=True
-        )
+        subscription = house.scheduler.subscribe(ADAPTIVE, wants_changes=False, bulk_look=True)
+        subscription.add(bare)
         await anyio.sleep(60)
         house.looks.clear()
         gc.collect()

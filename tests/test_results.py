@@ -8,6 +8,7 @@ import math
 import os
 from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +50,7 @@ def job(number: int = 1) -> JobRef:
         submitted_at=1000.5,
         expires_at=2800.5,
         module_count=2,
+        account="0123abcd",
     )
 
 
@@ -60,7 +62,7 @@ def outcome(
         request_id=ref.request_id,
         state=state,
         job=ref,
-        file_id=ref.file_id,
+        file_id=ref.file_id or "",
         error=error,
         failure_module=module,
     )
@@ -144,9 +146,14 @@ def test_a_job_that_could_not_be_read_is_its_own_error() -> None:
     expires=st.none() | st.floats(0, 1e10),
     count=st.none() | st.integers(1, 10),
     file_id=st.none() | st.just(uuid(7)),
+    account=st.none() | st.just("89abcdef"),
 )
 def test_a_token_gives_back_the_pending_jobs(
-    submitted: float | None, expires: float | None, count: int | None, file_id: str | None
+    submitted: float | None,
+    expires: float | None,
+    count: int | None,
+    file_id: str | None,
+    account: str | None,
 ) -> None:
     ref = JobRef(
         request_id=uuid(1),
@@ -155,6 +162,7 @@ def test_a_token_gives_back_the_pending_jobs(
         submitted_at=submitted,
         expires_at=expires,
         module_count=count,
+        account=account,
     )
     waiting = JobOutcome(request_id=ref.request_id, state="pending", job=ref)
     token = WaitResult([waiting, outcome("complete", 2)]).resume_token
@@ -165,8 +173,19 @@ def test_a_token_is_short_json() -> None:
     token = WaitResult([outcome("pending")]).resume_token
     assert json.loads(token) == {
         "krixik_async": 1,
-        "jobs": [[uuid(1), "books", uuid(901), 1000.5, 2800.5, 2, None]],
+        "jobs": [[uuid(1), "books", uuid(901), 1000.5, 2800.5, 2, None, "0123abcd"]],
     }
+
+
+def test_a_token_of_before_sizes_and_accounts_were_kept_is_read() -> None:
+    known = [uuid(1), "books", None, 1000.5, 2800.5, 2]
+    token = json.dumps({"krixik_async": 1, "jobs": [known, [*known, 40]]})
+    old = attrs.evolve(job(), file_id=None, account=None)
+    assert read_token(token) == (old, attrs.evolve(old, size_bytes=40))
+
+
+def test_the_token_of_a_wait_that_has_ended_holds_no_job() -> None:
+    assert read_token(WaitResult([outcome("complete")]).resume_token) == ()
 
 
 def test_more_than_a_thousand_pending_jobs_go_to_a_file(tmp_path: Path) -> None:
@@ -191,6 +210,11 @@ def test_more_than_a_thousand_pending_jobs_go_to_a_file(tmp_path: Path) -> None:
         json.dumps({"krixik_async": 1, "jobs": [["no uuid", "books", None, None, None, None]]}),
         json.dumps({"krixik_async": 1, "jobs": [[uuid(1), "", None, None, None, None]]}),
         json.dumps({"krixik_async": 1, "jobs": [[uuid(1), "books", None, "soon", None, None]]}),
+        json.dumps({"krixik_async": 1, "jobs": [[uuid(1), "books", None, None, None]]}),
+        *(
+            json.dumps({"krixik_async": 1, "jobs": [[uuid(1), "books", *[None] * 5, *more]]})
+            for more in (["\x1b[2J"], ["0123abc"], [5], [None, None])
+        ),
         json.dumps({"krixik_async": True, "jobs": []}),
         json.dumps({"krixik_async": 1, "jobs": {}}),
         json.dumps({"krixik_async": 1, "jobs": [[uuid(1), "books", 3, None, None, None, None]]}),

@@ -1,4 +1,4 @@
-"""How files on record are chosen and sorted; each rule with its limit on both sides."""
+"""How files on record are chosen; each rule with its limit on both sides."""
 
 from __future__ import annotations
 
@@ -13,15 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
-from krixik_async._models import (
-    FileRecord,
-    KeywordItem,
-    KeywordSearchResult,
-    ListResult,
-    SemanticItem,
-    SemanticSearchResult,
-)
-from krixik_async._models import SearchedFile as Searched
 from krixik_async._selectors import (
     GLOBAL_ORDER,
     SORT_ORDERS,
@@ -33,7 +24,6 @@ from krixik_async._selectors import (
     query_directory,
     query_file_path,
     query_name,
-    sort_result,
 )
 
 CHAIN = ["parser"]
@@ -420,50 +410,3 @@ def test_any_other_number_of_nearest_is_refused(value: Any, said: str) -> None:
 def test_an_order_over_all_files_is_taken_only_where_it_is_allowed() -> None:
     assert check_sort_order("global", allowed=(*SORT_ORDERS, GLOBAL_ORDER)) == "global"
     assert isinstance(error_of(check_sort_order, "global"), InvalidArgument)
-
-
-# --- sorting -------------------------------------------------------------------------------
-
-CREATED = ["2024-06-05 15:28:06", "2023-01-01 00:00:00", "2024-06-05 15:28:06", ""]
-
-
-def found(kind: type[Any]) -> Any:
-    items: list[Any] = []
-    for number, created in enumerate(CREATED):
-        name = str(number)
-        raw = {"file_id": name}
-        about = Searched(file_name="a", symbolic_directory_path="/", created_at=created)
-        searched = {KeywordSearchResult: KeywordItem, SemanticSearchResult: SemanticItem}.get(kind)
-        items.append(
-            searched(file_id=name, file_metadata=about, search_results=(), raw=raw)
-            if searched is not None
-            else FileRecord(
-                file_id=name,
-                process_id="",
-                pipeline="",
-                file_name="a",
-                symbolic_directory_path="/",
-                created_at=created,
-                raw=raw,
-            )
-        )
-    raw_answer = {"request_id": "r", "items": [item.raw for item in items], "new": 1}
-    return kind(status_code=200, request_id="r", message="", raw=raw_answer, items=tuple(items))
-
-
-@pytest.mark.parametrize("kind", [ListResult, KeywordSearchResult, SemanticSearchResult])
-@pytest.mark.parametrize(("order", "ids"), [("ascending", "3102"), ("descending", "0213")])
-def test_files_are_sorted_by_creation_stably_and_so_is_the_dict(
-    kind: type[Any], order: str, ids: str
-) -> None:
-    result = found(kind)
-    before = result.to_dict()
-    ordered = sort_result(result, order)
-    assert "".join(item.file_id for item in ordered) == ids
-    assert ordered.to_dict() == {
-        "status_code": 200,
-        "request_id": "r",
-        "items": [{"file_id": name} for name in ids],
-        "new": 1,
-    }
-    assert result.to_dict() == before

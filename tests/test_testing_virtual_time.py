@@ -6,11 +6,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
 import pytest
 
+from krixik_async import Krixik
 from krixik_async.testing import VirtualTimeLoop, _virtual_time
 
 T = TypeVar("T")
@@ -144,3 +146,30 @@ def test_a_standstill_is_an_error_and_not_a_hang(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(RuntimeError, match="virtual time stands still"):
         loop.run_until_complete(never)
     loop.close()
+
+
+def test_a_local_client_that_was_told_nothing_lives_in_virtual_time(tmp_path: Path) -> None:
+    """Its server too: files are read, a journal is written, records expire, and no thread works."""
+
+    async def main(krixik: Krixik) -> list[str]:
+        async with krixik:
+            pipeline = krixik.create_pipeline(name="books", module_chain=["parser"])
+            stream = pipeline.process_many(
+                tmp_path / "in", journal=tmp_path / "run.db", local_save_directory=tmp_path / "out"
+            )
+            (outcome,) = [outcome async for outcome in stream]
+            assert outcome.ok, outcome.error
+            assert outcome.job is not None
+            took = asyncio.get_running_loop().time()
+            assert took == pytest.approx(600, rel=0.2)
+            assert outcome.job.submitted_at == pytest.approx(1_780_000_000.0, abs=1.0)
+            await asyncio.sleep(3600)
+            gone = await krixik.wait_until_complete(outcome.job)
+            return [outcome.state, *(one.state for one in gone.values())]
+
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("one two three four five six")
+    before = {*threading.enumerate()}
+    # Made before there is a loop, too.
+    assert run_virtually(main(Krixik.local(min_module_seconds=600))) == ["complete", "expired"]
+    assert {*threading.enumerate()} <= before

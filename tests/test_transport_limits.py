@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import anyio
 import pytest
 
+from krixik_async._config import Config
 from krixik_async._errors import AnswerLost, ClientClosed
-from krixik_async._transport import TransportSettings
 from krixik_async._transport._limits import Limit, Limits
 from krixik_async.testing import VirtualTimeLoop
 from tests.transport_world import KEY, STATUS, Peer, raw_server, read_text, transport_to
@@ -266,11 +266,9 @@ async def test_a_call_ends_by_its_limit_and_closes_its_connection(
 
     async with raw_server(handle) as server, transport_to(server.url) as world:
         await world.transport.call(STATUS, read_text)
-        brief = TransportSettings(
-            api_url=server.url, api_key=KEY, attempts=1, attempt_timeout_s=0.05
-        )
+        brief = Config(api_url=server.url, api_key=KEY, attempts=1, attempt_timeout_s=0.05)
         with pytest.raises(AnswerLost, match=r"no answer within 0\.05 s"):
-            await world.transport.with_settings(brief).call(STATUS, read_text)
+            await world.transport.with_config(brief).call(STATUS, read_text)
         with anyio.fail_after(10):
             await ended.wait()
         world.check_nothing_leaked()

@@ -11,15 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krixik_async._transport._pace import (
-    BUDGET,
-    RETRY_COST,
-    Pace,
-    RetryBudget,
-    TransportStatistics,
-    retry_after_s,
-)
+from krixik_async._transport._pace import Pace, retry_after_s
 from krixik_async._transport._permits import Permits
+from krixik_async._transport._retry import BUDGET, RETRY_COST, RetryBudget
 
 DAY = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
 
@@ -181,10 +175,6 @@ def test_no_retry_after_is_none() -> None:
 def test_any_retry_after_is_a_pause_of_a_minute_at_most_or_nothing(said: str) -> None:
     pause = retry_after_s({"retry-after": said}, DAY)
     assert pause is None or 0 <= pause <= 60
-
-
-def test_statistics_are_values() -> None:
-    assert TransportStatistics(1, 2, 3) == TransportStatistics(1, 2, 3)
 
 
 @pytest.mark.anyio

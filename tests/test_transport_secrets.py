@@ -101,7 +101,7 @@ async def test_no_secret_is_told_whatever_happens(
     async def three(url: str) -> None:
         async with transport_by(sender, url, attempts=2) as world:
             transport = world.transport
-            said.append(repr(vars(transport)["_settings"]))
+            said.append(repr(vars(transport)["_config"]))
             await attempt(lambda: transport.call(STATUS, read_text))
             await attempt(
                 lambda: transport.upload(ticket_for(url), BytesSource(b"x"), file_name="a")

@@ -351,6 +351,53 @@ async def test_who_gets_a_permit_when_the_slot_is_gone_leaves_it_to_others_until
     assert permits.free == 1
 
 
+class StoppedClock(LoopClock):
+    """Let time go by in which nothing runs, as while a program computes on its event loop."""
+
+    stopped_s = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.stopped_s
+
+
+async def test_after_a_standstill_the_slots_that_went_by_are_not_made_up_for() -> None:
+    """By a service that lets ten a second go, and ten at once: it refuses none of them."""
+    clock, begun = StoppedClock(), list[float]()
+    turns = Turns(permits=Permits(100), pace=Pace(10.0), clock=clock, pause=clock.sleep)
+
+    async def send() -> None:
+        await turns.take(follows=False)
+        begun.append(clock.now())
+
+    async with anyio.create_task_group() as group:
+        for _ in range(100):
+            group.start_soon(send)
+        await anyio.sleep(2)
+        clock.stopped_s = 5.0
+    left, least = 10.0, 10.0
+    for before, now in pairwise(begun):
+        left = min(10.0, left + (now - before) * 10.0) - 1.0
+        least = min(least, left)
+    assert least >= 8.0
+    assert begun[-1] - begun[0] == pytest.approx(9.9 + 5.0, abs=0.11)
+
+
+async def test_what_waking_takes_is_made_up_for() -> None:
+    """Else each request would be late by that much more than the one before it."""
+
+    class LateClock(LoopClock):
+        async def sleep(self, seconds: float) -> None:
+            await super().sleep(seconds + 0.01)
+
+    clock = LateClock()
+    turns = Turns(permits=Permits(100), pace=Pace(10.0), clock=clock, pause=clock.sleep)
+    started = clock.now()
+    async with anyio.create_task_group() as group:
+        for _ in range(100):
+            group.start_soon(partial(turns.take, follows=False))
+    assert clock.now() - started == pytest.approx(9.9, abs=0.02)
+
+
 @pytest.mark.parametrize("follows", [True, False])
 async def test_who_gives_up_while_waiting_for_a_slot_takes_nothing_along(follows: bool) -> None:
     permits, pace, clock = Permits(2), Pace(0.2), LoopClock()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
 import subprocess
 import sys
 import types
@@ -16,6 +18,7 @@ import pytest
 import rich.console
 
 import krixik_async
+import krixik_async.typing
 from krixik_async import _bulk, _errors, _models, _pipeline, _reply
 from krixik_async.server._plan import FaultPlan
 
@@ -88,6 +91,36 @@ def test_any_would_be_found_however_deep() -> None:
     for kind in (Any, dict[str, Any], Any | None, typing.Callable[[Any], int], Inner):
         assert any(one is Any for one in parts(kind))
     assert isinstance(int | None, types.UnionType)
+
+
+def short_names() -> Iterator[str]:
+    """Give the aliases, typed dicts and protocols that the package defines anywhere."""
+    for path in Path(str(krixik_async.__file__)).parent.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.AnnAssign) and "TypeAlias" in ast.unparse(node.annotation):
+                yield ast.unparse(node.target)
+            elif isinstance(node, ast.ClassDef):
+                parents = " ".join(map(ast.unparse, node.bases))
+                if re.search(r"\bTypedDict\b|\bProtocol\b", parents):
+                    yield node.name
+
+
+def test_every_short_name_of_a_signature_can_be_imported_from_typing() -> None:
+    """So that users can annotate functions around ours; and nothing else is in there."""
+    made_by_us = {"AsCompleted", "BulkStream", "Job", "Pager", "Pipeline", "Watch", "WaitResult"}
+    named = {
+        word
+        for name, value in signatures()
+        if name.removesuffix(".__init__") not in made_by_us
+        for one in [value, *(typing.get_overloads(value) if inspect.isfunction(value) else [])]
+        for hint in getattr(one, "__annotations__", {}).values()
+        for word in re.findall(r"\w+", str(hint))
+    }
+    # What aliases of those are made of, one layer down.
+    inner = {"FileLike", "ModuleOptions"}
+    short = {*short_names()} - {*krixik_async.__all__}
+    assert (named & short) | inner == {*krixik_async.typing.__all__}
+    assert all(hasattr(krixik_async.typing, name) for name in krixik_async.typing.__all__)
 
 
 def test_overloads_have_no_any_either() -> None:

@@ -23,6 +23,7 @@ from krixik_async._validation import (
     check_tags,
     extension_of,
     kind_of,
+    one_place,
     require_text,
     split_symbolic_path,
 )
@@ -263,6 +264,27 @@ def test_what_lacks_a_folder_or_a_name_is_no_file_path(path: str) -> None:
 
 def test_a_file_path_is_text() -> None:
     assert type(error_of(split_symbolic_path, 4)) is InvalidArgumentType
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ((None, None, None), (None, None)),
+        (("/a", None, None), ("/a", None)),
+        ((None, "b.txt", None), (None, "b.txt")),
+        ((None, None, "/a/b.txt"), ("/a", "b.txt")),
+    ],
+)
+def test_a_place_is_a_folder_and_a_name_or_both_in_one(given: Any, place: Any) -> None:
+    assert one_place(*given) == place
+
+
+@pytest.mark.parametrize("given", [("/a", None), (None, "b.txt"), ("/a", "b.txt")])
+def test_a_place_is_not_given_in_both_ways(given: Any) -> None:
+    assert str(error_of(one_place, *given, "/a/b.txt")) == (
+        "symbolic_file_path was given together with file_name or symbolic_directory_path: it is "
+        "both of them in one, so give it alone"
+    )
 
 
 # --- tags, description, expiry -------------------------------------------------------------

@@ -17,7 +17,7 @@ from krixik_async._errors import (
 )
 from krixik_async._models import JobOutcome, JobRef
 from krixik_async._poll_policy import PollPolicy
-from krixik_async._results import WaitResult
+from krixik_async._results import WaitResult, fate
 from krixik_async._streaming import AsCompleted
 from krixik_async._waiting import (
     OnUpdate,
@@ -28,6 +28,7 @@ from krixik_async._waiting import (
     check_poll,
     check_return_when,
     check_timeout,
+    unseen_yet,
 )
 from tests.polled_service import EACH_SECOND, EPOCH, FIXED, House, ref
 
@@ -108,6 +109,11 @@ async def test_a_time_out_gives_the_partial_result_and_what_was_seen() -> None:
 async def test_a_time_out_of_zero_ends_at_once_without_a_verdict() -> None:
     result = await wait(House({"r1": 0.0}), ref(1), timeout=0.0)
     assert (result.timed_out, states(result)) == (True, {"r1": "pending"})
+
+
+def test_a_job_of_which_nothing_is_known_has_an_empty_file_id() -> None:
+    outcome = unseen_yet(JobRef(request_id="r1", pipeline="p"))
+    assert (outcome.file_id, outcome.job.file_id, fate(outcome).file_id) == ("", None, None)
 
 
 async def test_without_a_time_out_it_waits_until_the_records_end() -> None:

@@ -26,6 +26,7 @@ from krixik_async._models import (
     KeywordItem,
     KeywordSearchResult,
     ListResult,
+    Output,
     SearchedFile,
     SemanticHit,
     SemanticItem,
@@ -359,17 +360,20 @@ LINKS = {
 
 def test_links_are_read_whole_under_the_id_that_was_asked_for() -> None:
     """The id names the file on disk: it must not be the answer's choice."""
-    assert linked(LINKS) == OutputLinks(
-        request_id="call",
-        file_id="f",
-        pipeline="books",
-        message="SUCCESS - output fetched for file_id f.",
+    links = linked(LINKS)
+    assert (links.output.raw, links.output.reply) == (LINKS, reply(LINKS))
+    assert links == OutputLinks(
+        output=Output(
+            status_code=200,
+            request_id="call",
+            message="SUCCESS - output fetched for file_id f.",
+            pipeline="books",
+            file_id="f",
+        ),
         links=(
             DownloadLink(url=f"https://bucket/f.json?{CANARY}", extension=".json"),
             DownloadLink(url=f"https://bucket/f.db?{CANARY}", extension=".db"),
         ),
-        raw=LINKS,
-        reply=reply(LINKS),
     )
 
 

@@ -16,10 +16,11 @@ from anyio.abc import SocketAttribute, SocketStream
 
 from krixik_async import _wire
 from krixik_async._clock import LoopClock
+from krixik_async._config import Config
 from krixik_async._offload import InlineOffload
 from krixik_async._reply import Reply
 from krixik_async._tasks import TaskSet
-from krixik_async._transport import Transport, TransportSettings
+from krixik_async._transport import Transport
 
 KEY = "the-secret-key"
 
@@ -185,11 +186,11 @@ async def transport_to(
 ) -> AsyncIterator[World]:
     """Give a transport that hardly waits between tries, and close it."""
     tasks = tasks or TaskSet()
-    settings = TransportSettings(
+    config = Config(
         **{"api_url": url, "api_key": KEY, "backoff_s": 0.001, "backoff_cap_s": 0.001} | options
     )
     transport = Transport(
-        settings,
+        config,
         clock=clock or QuickClock(),
         offload=offload or InlineOffload(),
         rng=random.Random(1),

@@ -9,7 +9,7 @@ import io
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import BinaryIO, assert_type
+from typing import BinaryIO, Unpack, assert_type
 
 import httpx
 import tenacity
@@ -42,6 +42,26 @@ from krixik_async import (
     UpdateResult,
     WaitResult,
     wait_sqrt,
+)
+from krixik_async.typing import (
+    JSON,
+    AnyJob,
+    BulkState,
+    FileOptions,
+    Files,
+    JobState,
+    LocalFile,
+    Modules,
+    OnError,
+    OnUpdate,
+    Options,
+    Poll,
+    ReturnWhen,
+    SaveTo,
+    Settings,
+    StopWaiting,
+    Tags,
+    WatchEvent,
 )
 
 
@@ -152,6 +172,22 @@ async def jobs(job: Job) -> None:
     assert_type(job.reply, Reply | None)
 
 
+async def outputs(pipeline: Pipeline, job: Job) -> None:
+    """From an outcome to its output, however it is come by: no assertion in between."""
+    done = await job
+    assert_type(done.ok, bool)
+    await pipeline.fetch_output(file_id=done.file_id)
+    for outcome in (await pipeline.wait_until_complete([job])).complete:
+        await pipeline.fetch_output(file_id=outcome.file_id)
+    async for outcome in pipeline.as_completed([job]):
+        if outcome.ok:
+            await pipeline.fetch_output(file_id=outcome.file_id)
+    async for sent in pipeline.process_many("folder"):
+        if sent.ok:
+            await pipeline.fetch_output(file_id=sent.file_id)
+            await pipeline.process_status(request_id=sent.request_id)
+
+
 async def waiting(krixik: Krixik, pipeline: Pipeline, job: Job) -> None:
     result = await pipeline.wait_until_complete(
         [job, job.ref, "id"], timeout=5, return_when="first", poll=tenacity.wait_fixed(3)
@@ -188,6 +224,50 @@ async def files(krixik: Krixik, pipeline: Pipeline) -> None:
     assert_type(await pipeline.delete(file_id="id"), DeleteResult)
     assert_type(await krixik.reset_pipeline(pipeline), ResetResult)
     await pipeline.delete("id")  # type: ignore[call-arg]
+
+
+async def send(pipeline: Pipeline, path: LocalFile, **options: Unpack[FileOptions]) -> Job:
+    """Wrap `process`, as many programs do, with all that it takes."""
+    return await pipeline.process(local_file_path=path, **options)
+
+
+async def wait_kindly(
+    pipeline: Pipeline,
+    jobs: AnyJob | list[AnyJob],
+    *,
+    poll: Poll | None = None,
+    stop: StopWaiting | None = None,
+    until: ReturnWhen = "all",
+    told: OnUpdate | None = None,
+) -> dict[str, JobState]:
+    result = await pipeline.wait_until_complete(
+        jobs, poll=poll, stop=stop, return_when=until, on_update=told
+    )
+    return {request_id: outcome.state for request_id, outcome in result.items()}
+
+
+def connect(key: str, **settings: Unpack[Settings]) -> Krixik:
+    return Krixik(api_key=key, api_url="https://api.example", **settings)
+
+
+async def wrappers(krixik: Krixik, pipeline: Pipeline, job: Job, **how: Unpack[Options]) -> None:
+    tags: Tags = [{"author": "orwell"}]
+    chosen: Modules = {"parser": {"model": "fixed"}}
+    assert_type(await send(pipeline, "a.txt", file_tags=tags, modules=chosen), Job)
+    await send(pipeline, "a.txt", file_tag=tags)  # type: ignore[call-arg]
+    assert_type(await wait_kindly(pipeline, [job, "id"], told=print), dict[str, JobState])
+    await wait_kindly(pipeline, job, until="any")  # type: ignore[arg-type]
+    connect("k", max_in_flight=3)
+    assert_type(krixik.with_options(**how), Krixik)
+    where: SaveTo = Path("out")
+    await pipeline.fetch_output(file_id=job.file_id, local_save_directory=where)
+    files: Files = ["a.txt", Path("b.txt")]
+    on_error: OnError = "raise"
+    async for sent in pipeline.process_many(files, on_error=on_error):
+        assert_type(sent.state, BulkState)
+    async for event in pipeline.watch(job):
+        assert_type(event, WatchEvent)
+    assert_type(job.to_dict(), dict[str, JSON])
 
 
 async def the_rest(krixik: Krixik, pipeline: Pipeline, order: str | None) -> None:

@@ -104,7 +104,12 @@ class OneFile:
     def job(self) -> JobRef | None:
         """Give the job as far as it is known: from its ticket on."""
         work = self._work
-        return job_of(self._entry, pipeline=work.pipeline, modules=len(work.chain))
+        return job_of(
+            self._entry,
+            pipeline=work.pipeline,
+            modules=len(work.chain),
+            account=work.session.account,
+        )
 
     async def run(self) -> BulkOutcome | None:
         """Give the outcome, or None while another worker is at this input.
@@ -252,7 +257,7 @@ class OneFile:
             schedule=self._work.schedule,
         )
         ended = self._ended = result[job.request_id]
-        if ended.state == "complete":
+        if ended.ok:
             await self._write("complete")
         elif ended.state == "failed":
             await self._write("failed", fate=ended.failure_module)

@@ -46,14 +46,14 @@ class BulkOutcome:
         return self.state == "complete"
 
     @property
-    def request_id(self) -> str | None:
-        """Give the id of the process, if there is one."""
-        return None if self.job is None else self.job.request_id
+    def request_id(self) -> str:
+        """Give the id of the process; empty if nothing was sent."""
+        return "" if self.job is None else self.job.request_id
 
     @property
-    def file_id(self) -> str | None:
-        """Give the id of the file on the service, if there is one."""
-        return None if self.job is None else self.job.file_id
+    def file_id(self) -> str:
+        """Give the id of the file on the service; empty if nothing was sent."""
+        return "" if self.job is None else self.job.file_id or ""
 
     def raise_for_failure(self) -> None:
         """Raise `error`, with a note that names the input, unless it is complete."""
@@ -62,7 +62,7 @@ class BulkOutcome:
             raise self.error
 
 
-def job_of(entry: Entry, *, pipeline: str, modules: int) -> JobRef | None:
+def job_of(entry: Entry, *, pipeline: str, modules: int, account: str) -> JobRef | None:
     """Give the job that an entry tells of, if it has come that far."""
     if entry.request_id is None:
         return None
@@ -73,6 +73,7 @@ def job_of(entry: Entry, *, pipeline: str, modules: int) -> JobRef | None:
         submitted_at=entry.submitted_at,
         expires_at=entry.expires_at,
         module_count=modules,
+        account=account,
     )
 
 
@@ -93,7 +94,7 @@ def ended_as(job: JobRef, entry: Entry) -> JobOutcome | None:
         request_id=job.request_id,
         state=state,
         job=job,
-        file_id=job.file_id,
+        file_id=job.file_id or "",
         modules=done if state == "complete" else {},
         failure_module=entry.fate if state == "failed" else None,
     )
@@ -132,7 +133,7 @@ def outcome_of(
 
 
 def _error_of(entry: Entry, ended: JobOutcome | None) -> KrixikError:
-    if ended is not None and ended.state != "complete":
+    if ended is not None and not ended.ok:
         return fate(ended)
     kind = getattr(_errors, entry.fate or "", KrixikError)
     return cast(

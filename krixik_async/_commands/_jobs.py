@@ -158,7 +158,7 @@ def outcome_value(outcome: JobOutcome) -> dict[str, JSON]:
     """Give an outcome as JSON has it."""
     return {
         **attrs.asdict(outcome.job),
-        "file_id": outcome.file_id,
+        "file_id": outcome.file_id or None,
         "state": outcome.state,
         "modules": dict(outcome.modules),
         "failure_module": outcome.failure_module,

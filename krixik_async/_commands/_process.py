@@ -193,8 +193,8 @@ def _value(outcome: BulkOutcome) -> JSON:
     return {
         "input": _path(outcome.input),
         "state": outcome.state,
-        "request_id": outcome.request_id,
-        "file_id": outcome.file_id,
+        "request_id": outcome.request_id or None,
+        "file_id": outcome.file_id or None,
         "file_name": outcome.file_name,
         "symbolic_directory_path": outcome.symbolic_directory_path,
         "saved": [str(path) for path in outcome.saved],

@@ -13,15 +13,26 @@ Invariants:
 - nothing is concluded from a job's absence in a list;
 - rejected credentials end every wait, for they end every look.
 
-From the ground up: `_seam` is what it asks, `_agenda` says what is due, `_entries` what is known,
-`_subscription` who waits, `_ready` whom to ask first, `_breaker` what to do in an outage, `_sweep`
-how many jobs are looked at with one request, `_looking` takes the answers in, `_scheduler` drives.
-It knows no HTTP.
+From the ground up: `_seam` is what it asks, `_agenda` says what is due, `_sweep` when many jobs are
+looked at with one request, `_entries` what is known, `_tally` what it has cost, `_subscription` who
+waits, `_laws` how long such jobs take, `_ready` whom to ask first, `_rounds` which jobs go into
+which list, `_breaker` what to do in an outage; `_planner` decides with these what is asked next,
+`_register` knows who waits for what, `_answers` takes the answers in, `_scheduler` drives. It knows
+no HTTP.
 """
 
 from krixik_async._polling._entries import Key, key_of
 from krixik_async._polling._scheduler import Scheduler
 from krixik_async._polling._seam import Asker, Opening
-from krixik_async._polling._subscription import Notice, Subscription, surfaced
+from krixik_async._polling._subscription import PaceChanged, Subscription, surfaced
 
-__all__ = ["Asker", "Key", "Notice", "Opening", "Scheduler", "Subscription", "key_of", "surfaced"]
+__all__ = [
+    "Asker",
+    "Key",
+    "Opening",
+    "PaceChanged",
+    "Scheduler",
+    "Subscription",
+    "key_of",
+    "surfaced",
+]

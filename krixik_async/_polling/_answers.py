@@ -10,15 +10,15 @@ from collections.abc import Collection
 from krixik_async._clock import Clock
 from krixik_async._durations import Durations
 from krixik_async._errors import KrixikError
+from krixik_async._evidence import OUTAGE_S, Trouble, note_error, note_status, shared_status
 from krixik_async._models import JobRef, ProcessStatus
-from krixik_async._policy import OUTAGE_S, Trouble, note_error, note_status, shared_status
 from krixik_async._polling._breaker import is_outage
 from krixik_async._polling._entries import Crowd, Entry
 from krixik_async._polling._laws import learn
 from krixik_async._polling._planner import Planner
 from krixik_async._polling._register import Register
 from krixik_async._polling._rounds import Chunk
-from krixik_async._polling._subscription import Notice
+from krixik_async._polling._subscription import PaceChanged
 
 logger = logging.getLogger("krixik_async")
 
@@ -165,7 +165,7 @@ class Answers:
         """Learn that the service answers."""
         if self._planner.breaker.answered():
             logger.info("the service answers again")
-            self._register.notify(Notice("reachable", None, "the service answers again"))
+            self._register.notify(PaceChanged("reachable", None, "the service answers again"))
 
     def _judge(self, error: KrixikError) -> None:
         if not is_outage(error):
@@ -175,7 +175,7 @@ class Answers:
         if breaker.failed(now):
             message = f"the service does not answer; until it does, one look at a time: {error}"
             logger.info("%s", message)
-            self._register.notify(Notice("unreachable", None, message))
+            self._register.notify(PaceChanged("unreachable", None, message))
         if breaker.is_open and now - breaker.since >= OUTAGE_S:
             self._give_up(error, now)
 

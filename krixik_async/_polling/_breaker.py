@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from krixik_async._errors import KrixikError, RateLimited, ServerError, TransportError
-from krixik_async._policy import outage_pause
+from krixik_async._evidence import outage_pause
 
 # So many looks in a row, whatever the job, failed as they do when nobody is there. Each of them
 # was tried several times by then.

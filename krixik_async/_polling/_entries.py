@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import attrs
 
+from krixik_async._evidence import Watched
 from krixik_async._models import JobRef
-from krixik_async._policy import Watched
 from krixik_async._polling._sweep import Sweep
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from krixik_async._durations import Durations
+from krixik_async._evidence import Watched
 from krixik_async._law import Law
-from krixik_async._policy import Watched
 
 # A law made anew for every job would take longer than asking for the job.
 _FRESH_FOR_S = 1.0

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from krixik_async._clock import Clock
 from krixik_async._durations import Durations
-from krixik_async._policy import CONFIRM_S, delay_by, fill, is_ending, next_look
+from krixik_async._evidence import CONFIRM_S, is_ending, next_look
 from krixik_async._poll_policy import PollState
 from krixik_async._polling._agenda import Agenda
 from krixik_async._polling._breaker import Breaker
@@ -18,6 +18,7 @@ from krixik_async._polling._laws import Laws
 from krixik_async._polling._ready import Ready
 from krixik_async._polling._rounds import Chunk, Rounds
 from krixik_async._polling._seam import Asker
+from krixik_async._strategies import delay_by, fill
 
 # While so many that turned up are not confirmed, finding more would help nobody.
 _TO_CONFIRM = 256

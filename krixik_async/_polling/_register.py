@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from krixik_async._clock import Clock
+from krixik_async._evidence import merged
 from krixik_async._models import JobRef
-from krixik_async._policy import merged
 from krixik_async._polling._entries import Crowd, Entry
 from krixik_async._polling._planner import Planner
-from krixik_async._polling._subscription import Notice, Subscription
+from krixik_async._polling._subscription import PaceChanged, Subscription
 from krixik_async._polling._sweep import Sweep
 
 # Of so many pipelines that none of their jobs is waited for is kept what bulk looks have learned,
@@ -100,7 +100,7 @@ class Register:
         """Give all entries."""
         return [entry for crowd in self._crowds.values() for entry in crowd.entries.values()]
 
-    def notify(self, notice: Notice) -> None:
+    def notify(self, notice: PaceChanged) -> None:
         """Tell those who listen."""
         for waiter in self._listeners:
             waiter.notify(notice)

@@ -16,14 +16,14 @@ from krixik_async._errors import (
     RequestNotFound,
 )
 from krixik_async._models import JobRef, ProcessStatus
-from krixik_async._policy import Interval, Stop
 from krixik_async._polling._answers import Answers
 from krixik_async._polling._entries import Entry
 from krixik_async._polling._planner import Planner
 from krixik_async._polling._register import Register
 from krixik_async._polling._rounds import Chunk
 from krixik_async._polling._seam import Asker, Opening
-from krixik_async._polling._subscription import Notice, Subscription
+from krixik_async._polling._subscription import PaceChanged, Subscription
+from krixik_async._strategies import Interval, Stop
 from krixik_async._tasks import TaskSet
 
 # So many looks stand in line for an opening: submits, which stand there too, get their share, and
@@ -75,7 +75,6 @@ class Scheduler:
 
     def subscribe(
         self,
-        refs: Iterable[JobRef],
         interval: Interval,
         *,
         wants_changes: bool = True,
@@ -83,8 +82,8 @@ class Scheduler:
         bulk_look: bool = False,
         stop: Stop | None = None,
     ) -> Subscription:
-        """Wait for these jobs; the first look of each is due at once, or found by a bulk look."""
-        subscription = Subscription(
+        """Make a waiter's end, without jobs yet."""
+        return Subscription(
             self,
             interval,
             now=self._clock.now(),
@@ -93,11 +92,12 @@ class Scheduler:
             bulk_look=bulk_look,
             stop=stop,
         )
-        subscription.add(refs)
-        return subscription
 
     def add(self, subscription: Subscription, refs: Iterable[JobRef]) -> None:
-        """Let a subscription wait for more jobs."""
+        """Let a subscription wait for these jobs too.
+
+        The first look of each is due at once, or it is found by a bulk look.
+        """
         self._register.add(subscription, refs)
         if not self._pumping and len(self):
             self._pumping = True
@@ -246,4 +246,4 @@ class Scheduler:
             rate = self._asker.rate
             said = "" if rate is None else f": now at most {rate:.2f} a second"
             message = f"the service asks for fewer requests{said}"
-            self._register.notify(Notice("throttled", rate, message))
+            self._register.notify(PaceChanged("throttled", rate, message))

@@ -10,10 +10,10 @@ import anyio
 import attrs
 
 from krixik_async._models import JobOutcome, JobRef, WaitStatistics
-from krixik_async._policy import Begun, Interval, Stop, is_stopped
 from krixik_async._poll_policy import PollState
 from krixik_async._polling._entries import Entry, Key, key_of
 from krixik_async._polling._tally import Tally
+from krixik_async._strategies import Begun, Interval, Stop, is_stopped
 
 if TYPE_CHECKING:
     from krixik_async._polling._scheduler import Scheduler
@@ -34,8 +34,11 @@ def surfaced(error: Exception, raiser: str) -> Exception:
 
 
 @attrs.frozen
-class Notice:
-    """Tell waiters that the client has slowed down, and why."""
+class PaceChanged:
+    """Tell that the client sends fewer requests, or as many as usual again, and why.
+
+    `rate_per_s` is the requests per second that it allows itself now; None means no limit.
+    """
 
     reason: Literal["throttled", "unreachable", "reachable"]
     rate_per_s: float | None
@@ -46,8 +49,8 @@ class Subscription:
     """Gather the latest outcome of each of a waiter's jobs until taken.
 
     With `wants_changes` every change is told, else only how jobs end. `bulk_look` allows bulk looks
-    to look for its jobs in place of `interval`. `stop` is asked after each look at a job that did
-    not end it; whether it is waited for any longer. `stopped` are those that are not, as they were.
+    to look for its jobs in place of `interval`. `stop` is asked, after each look that finds a job
+    unfinished, whether to wait for it no longer; `stopped` are those given up, as they were then.
     """
 
     def __init__(
@@ -70,7 +73,7 @@ class Subscription:
         self.bulk_look = bulk_look
         self.entries: list[Entry] = []
         self.tally = Tally()
-        self.notices: deque[Notice] = deque(maxlen=NOTICES_KEPT)
+        self.notices: deque[PaceChanged] = deque(maxlen=NOTICES_KEPT)
         self._scheduler = scheduler
         self._fresh: dict[Key, JobOutcome] = {}
         # For `stop` alone.
@@ -132,7 +135,7 @@ class Subscription:
         self._fresh[key_of(outcome.job)] = outcome
         self._event.set()
 
-    def notify(self, notice: Notice) -> None:
+    def notify(self, notice: PaceChanged) -> None:
         """Take a notice in."""
         self.notices.append(notice)
         self._event.set()

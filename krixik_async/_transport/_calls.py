@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ import httpx
 
 from krixik_async import _wire
 from krixik_async._clock import Clock
+from krixik_async._config import Config
 from krixik_async._errors import (
     AnswerLost,
     ClientClosed,
@@ -27,15 +28,20 @@ from krixik_async._offload import Offload
 from krixik_async._reply import Reply
 from krixik_async._sources import UploadSource
 from krixik_async._tasks import TaskSet
-from krixik_async._transport._answers import save_or_follow, signed_url
-from krixik_async._transport._download import Saving
-from krixik_async._transport._exchange import Exchanges, Posted, Streamed, choose_sender
-from krixik_async._transport._pace import Pace, TransportStatistics
+from krixik_async._transport._download import Saving, save_or_follow
+from krixik_async._transport._exchange import (
+    Exchanges,
+    Posted,
+    Streamed,
+    TransportStatistics,
+    choose_sender,
+)
+from krixik_async._transport._pace import Pace
 from krixik_async._transport._part import look
 from krixik_async._transport._permits import Permits
 from krixik_async._transport._posting import read_whole, timeouts
 from krixik_async._transport._retry import MayRepeat, Retries, may_repeat_download
-from krixik_async._transport._seam import Target
+from krixik_async._transport._seam import Target, signed_url
 from krixik_async._transport._turns import Turn
 from krixik_async._transport._upload import UploadBody
 from krixik_async._version import __version__
@@ -54,28 +60,12 @@ _KEPT = "What came is kept beside the output's place: calling again goes on from
 _AGENT = {"User-Agent": f"krixik-async/{__version__}", "Accept": "*/*"}
 
 
-@attrs.frozen(kw_only=True)
-class TransportSettings:
-    """Hold what a transport needs to know; `Config` names the defaults' meaning."""
-
-    api_url: str
-    api_key: str = attrs.field(repr=False)
-    max_in_flight: int = 64
-    rate_limit: float | None = None
-    connect_timeout_s: float = 10.0
-    attempts: int = 4
-    backoff_s: float = 0.5
-    backoff_cap_s: float = 30.0
-    attempt_timeout_s: float | None = None
-    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
-
-
 class Transport:
     """Send calls, uploads and downloads. Making one does no I/O and needs no running loop."""
 
     def __init__(
         self,
-        settings: TransportSettings,
+        config: Config,
         *,
         clock: Clock,
         offload: Offload,
@@ -84,41 +74,42 @@ class Transport:
         http_client: httpx.AsyncClient | None = None,
         http_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._settings = settings
+        self._config = config
         self._offload = offload
         self._rng = rng
         self._exchanges = Exchanges(
             sender=choose_sender(http_client, http_transport),
-            permits=Permits(settings.max_in_flight),
-            pace=Pace(settings.rate_limit),
+            permits=Permits(config.max_in_flight),
+            pace=Pace(config.rate_limit),
             clock=clock,
             tasks=tasks,
         )
         self._retries = Retries(
-            attempts=settings.attempts,
-            backoff_s=settings.backoff_s,
-            backoff_cap_s=settings.backoff_cap_s,
+            attempts=config.attempts,
+            backoff_s=config.backoff_s,
+            backoff_cap_s=config.backoff_cap_s,
             clock=clock,
             pause=self._exchanges.pause,
             rng=rng,
             on_retry=self._exchanges.count_retry,
         )
-        self._headers = _headers(settings)
+        self._headers = _headers(config)
         self._targets: dict[str, Target] = {}
 
-    def with_settings(self, settings: TransportSettings) -> Transport:
+    def with_config(self, config: Config) -> Transport:
         """Give one that shares everything with this and sends by other settings.
 
         What bounds all requests together, `max_in_flight` and `rate_limit`, stays as it is here.
         """
         other = copy.copy(self)
-        other._settings = settings
-        other._headers = _headers(settings)
+        other._config = config
+        other._headers = _headers(config)
         other._targets = {}
-        other._retries = self._retries.with_limits(
-            attempts=settings.attempts,
-            backoff_s=settings.backoff_s,
-            backoff_cap_s=settings.backoff_cap_s,
+        other._retries = attrs.evolve(
+            self._retries,
+            attempts=config.attempts,
+            backoff_s=config.backoff_s,
+            backoff_cap_s=config.backoff_cap_s,
         )
         return other
 
@@ -135,7 +126,7 @@ class Transport:
     @property
     def credentials(self) -> tuple[str, str]:
         """Give (api_key, api_url), for telling accounts apart; never to be shown or kept."""
-        return self._settings.api_key, self._settings.api_url
+        return self._config.api_key, self._config.api_url
 
     @property
     def rate(self) -> float | None:
@@ -166,7 +157,7 @@ class Transport:
         """
         self._check_open()
         endpoint, content = request.endpoint, _wire.encode(request)
-        limit = self._settings.attempt_timeout_s or endpoint.attempt_timeout_s
+        limit = self._config.attempt_timeout_s or endpoint.attempt_timeout_s
         target = self._targets.get(endpoint.path) or self._target(endpoint)
 
         async def once() -> T:
@@ -190,9 +181,9 @@ class Transport:
     def _target(self, endpoint: _wire.Endpoint) -> Target:
         target = self._targets[endpoint.path] = Target(
             name=endpoint.name,
-            url=_parse(self._settings.api_url + endpoint.path),
+            url=_parse(self._config.api_url + endpoint.path),
             headers=self._headers,
-            connect_timeout_s=self._settings.connect_timeout_s,
+            connect_timeout_s=self._config.connect_timeout_s,
         )
         return target
 
@@ -224,7 +215,7 @@ class Transport:
             "Content-Type": content_type,
             "Content-Length": str(body.length),
         }
-        extensions = timeouts(self._settings.connect_timeout_s)
+        extensions = timeouts(self._config.connect_timeout_s)
         post = httpx.Request("POST", url, headers=headers, content=body, extensions=extensions)
         # httpx copies the URL and wraps the stream: put ours back.
         post.url, post.stream = url, body
@@ -279,7 +270,7 @@ class Transport:
                 "GET",
                 url,
                 headers={**_AGENT, "Accept-Encoding": "identity", **saving.headers},
-                extensions=timeouts(self._settings.connect_timeout_s),
+                extensions=timeouts(self._config.connect_timeout_s),
             )
             get.url = url
             attempt = Streamed(
@@ -319,14 +310,14 @@ async def _read(response: httpx.Response, attempt: Streamed[Reply]) -> Reply:
     return await read_whole(response, attempt.name)
 
 
-def _headers(settings: TransportSettings) -> httpx.Headers:
+def _headers(config: Config) -> httpx.Headers:
     return httpx.Headers(
         {
             **_AGENT,
-            **settings.headers,
+            **config.headers,
             "Accept-Encoding": "gzip, deflate",
             "Content-Type": _wire.CONTENT_TYPE,
-            _wire.KEY_HEADER: settings.api_key,
+            _wire.KEY_HEADER: config.api_key,
         }
     )
 

@@ -1,4 +1,4 @@
-"""Writing an answer's body to disk so that a file of the final name is always a whole one.
+"""Downloads: an answer's body on disk, where a file of the final name is always a whole one.
 
 A download that broke off is gone on with where it stopped: by the next try, or by a later call, if
 what was written is still there (`_part`) and the host has the same bytes still (RFC 9110, 13.1.5:
@@ -14,19 +14,30 @@ from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
-from krixik_async._errors import DownloadInterrupted
+from krixik_async._errors import (
+    DownloadInterrupted,
+    DownloadRejected,
+    RateLimited,
+    ServerError,
+    ServiceError,
+)
 from krixik_async._offload import Offload
+from krixik_async._reply import Reply
 from krixik_async._transport._bodies import body_of
+from krixik_async._transport._exchange import Consume, Streamed
 from krixik_async._transport._part import Held, Part, is_validator, part_of
+from krixik_async._transport._posting import read_whole
+from krixik_async._transport._seam import PresignedURL, hidden, signed_url
 
 if TYPE_CHECKING:
     import httpx
 
 T = TypeVar("T")
 
-# As for reading (`_upload`): large enough that the hop to a thread does not count.
+# As for reading (`_sources`): large enough that the hop to a thread does not count.
 WRITE_BYTES = 512 * 1024
 WHOLE, REST, NO_REST = 200, 206, 416
+_FOLLOWED = frozenset({301, 302, 303, 307, 308})
 
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
@@ -38,7 +49,7 @@ class Saving:
     """
 
     def __init__(
-        self, destination: Path, private: Path, offload: Offload, held: Held | None = None
+        self, destination: Path, private: Path, offload: Offload, held: Held | None
     ) -> None:
         self._destination = destination
         self._private = private
@@ -172,3 +183,31 @@ def validator_of(headers: Mapping[str, str]) -> str | None:
         return None
     word = headers.get("etag") or headers.get("last-modified", "")
     return word if is_validator(word) and not word.startswith("W/") else None
+
+
+def save_or_follow(saving: Saving) -> Consume[int | PresignedURL | None]:
+    """Give what saves a file, gives the place a redirect names, and refuses anything else."""
+
+    async def consume(
+        response: httpx.Response, attempt: Streamed[int | PresignedURL | None]
+    ) -> int | PresignedURL | None:
+        url = attempt.request.url
+        if saving.takes(response.status_code):
+            return await saving.save(
+                response, on_bytes=attempt.restart_limit, is_wanted=lambda: attempt.is_wanted
+            )
+        target = response.headers.get("location")
+        if response.status_code in _FOLLOWED and target is not None:
+            return signed_url(target, "download", base=url)
+        raise _refused(url, await read_whole(response, attempt.name))
+
+    return consume
+
+
+def _refused(url: httpx.URL, reply: Reply) -> ServiceError:
+    said = f"the download of {hidden(url)} was answered with {reply.status_code}"
+    if reply.status_code == 429:
+        return RateLimited(said, reply=reply)
+    if reply.status_code >= 500:
+        return ServerError(said, reply=reply)
+    return DownloadRejected(f"{said}: the link may have expired", reply=reply)

@@ -25,7 +25,7 @@ from krixik_async._transport._asgi import InProcessTransport
 from krixik_async._transport._failures import meaning, reported, timed_out
 from krixik_async._transport._given import ClientSender, TransportSender
 from krixik_async._transport._home import ELSEWHERE, Home
-from krixik_async._transport._pace import Pace, TransportStatistics, retry_after_s
+from krixik_async._transport._pace import Pace, retry_after_s
 from krixik_async._transport._permits import Permits
 from krixik_async._transport._seam import Progress, Scope, Sender, Target, host_of
 from krixik_async._transport._turns import Turn, Turns
@@ -160,6 +160,15 @@ def default_sender() -> Sender:
     return AiohttpSender()
 
 
+@attrs.frozen
+class TransportStatistics:
+    """Count what a client has sent: all requests, retries among them, "too many" answers."""
+
+    requests: int
+    retries: int
+    throttled: int
+
+
 class Exchanges:
     """Make attempts, at most `max_in_flight` at once and at the pace the service allows."""
 
@@ -240,7 +249,9 @@ class Exchanges:
         """
         self._closed = True
         if self._home.is_elsewhere():
-            await self._abandon()
+            # Where that loop has ended there is nothing left that could close in order.
+            with suppress(RuntimeError):
+                await self._close_sender()
             return
         for scope in tuple(self._pauses):
             scope.cancel()
@@ -252,17 +263,12 @@ class Exchanges:
                     attempt.scope.cancel()
                 with anyio.move_on_after(_END_WITHIN_S):
                     await self._all_ended.wait()
-            sender, self._sender = self._sender, None
-            if sender is not None:
-                await sender.aclose()
+            await self._close_sender()
 
-    async def _abandon(self) -> None:
-        """Close what can be closed from another loop than it was opened on."""
+    async def _close_sender(self) -> None:
         sender, self._sender = self._sender, None
         if sender is not None:
-            # Where that loop has ended there is nothing left that could close in order.
-            with suppress(RuntimeError):
-                await sender.aclose()
+            await sender.aclose()
 
     async def pause(self, seconds: float) -> None:
         """Wait between two requests of one call. Raises ClientClosed as soon as that happens."""
@@ -320,7 +326,7 @@ class Exchanges:
         if results:
             return results[0]
         # Taken out of the list, or this frame and the error's traceback would hold each other.
-        raise errors.pop() if errors else self._cut_off(attempt)
+        raise errors.pop() if errors else _cut_off(attempt.name)
 
     async def _exchange(self, sender: Sender, attempt: Attempt[T]) -> T:
         started = self._clock.now() if logger.isEnabledFor(logging.DEBUG) else None
@@ -336,7 +342,7 @@ class Exchanges:
             if failure is None and not self._closed:
                 failure = timed_out(attempt.name, attempt.limit_s, attempt.progress, attempt.host)
             if failure is None or (self._closed and isinstance(failure, AnswerLost)):
-                failure = self._cut_off(attempt)
+                failure = _cut_off(attempt.name)
             attempt.outcome = type(failure).__name__
             raise failure
         finally:
@@ -346,12 +352,6 @@ class Exchanges:
             if started is not None:
                 took = self._clock.now() - started
                 logger.debug("%s: %s, %.3f s", attempt.name, attempt.outcome, took)
-
-    def _cut_off(self, attempt: Attempt[Any]) -> ClientClosed:
-        return ClientClosed(
-            f"the client was closed while {attempt.name} was under way: "
-            "it may or may not have been carried out"
-        )
 
     def _learn(self, attempt: Attempt[Any], status_code: int, headers: Mapping[str, str]) -> None:
         attempt.outcome = status_code
@@ -369,3 +369,9 @@ class Exchanges:
                 self._pace.rate,
                 f", none for {pause:.1f} s" if pause else "",
             )
+
+
+def _cut_off(name: str) -> ClientClosed:
+    return ClientClosed(
+        f"the client was closed while {name} was under way: it may or may not have been carried out"
+    )

@@ -42,26 +42,23 @@ _BAD_ANSWER = (
 def reported() -> tuple[type[Exception], ...]:
     """Give the classes a sender may raise; what is none of them is a bug and passes unchanged.
 
-    aiohttp's belong to it only once aiohttp has been imported, for its transport lets a few
-    through as they are (a malformed head, for one).
+    aiohttp's are among them, for its transport lets a few through as they are (a malformed head,
+    for one).
     """
-    known: tuple[type[Exception], ...] = (
+    return (
         httpx.HTTPError,
         httpx.InvalidURL,
         httpx.CookieConflict,
         httpx.StreamError,
         OSError,
+        *_of_aiohttp("ClientError"),
     )
-    aiohttp = sys.modules.get("aiohttp")
-    return known if aiohttp is None else (*known, aiohttp.ClientError)
 
 
 def meaning(name: str, error: Exception, progress: Progress, host: str) -> KrixikError:
     """Give our error for what a sender raised on the way to `host`; total over `reported()`."""
     why = describe(error)
-    if isinstance(error, _UNUSABLE_URL) or _is_aiohttp(
-        error, "InvalidURL", "NonHttpUrlClientError"
-    ):
+    if isinstance(error, (*_UNUSABLE_URL, *_of_aiohttp("InvalidURL", "NonHttpUrlClientError"))):
         return UnexpectedReply(f"{name}: the service gave a URL that cannot be used ({why})")
     if isinstance(error, httpx.PoolTimeout):
         return ConnectFailed(
@@ -122,21 +119,17 @@ def _never_sent(error: Exception) -> bool:
     if not isinstance(error, _NEVER_SENT):
         return False
     # httpx-aiohttp calls every broken connection a ConnectTimeout; its cause knows better.
-    aiohttp = sys.modules.get("aiohttp")
-    if aiohttp is None:
-        return True
-    before_sending = (
-        aiohttp.ClientConnectorError,
-        aiohttp.ConnectionTimeoutError,
-        aiohttp.ClientHttpProxyError,
+    before_sending = _of_aiohttp(
+        "ClientConnectorError", "ConnectionTimeoutError", "ClientHttpProxyError"
     )
     return all(
         isinstance(cause, before_sending)
         for cause in _causes(error)
-        if isinstance(cause, aiohttp.ClientError)
+        if isinstance(cause, _of_aiohttp("ClientError"))
     )
 
 
-def _is_aiohttp(error: Exception, *names: str) -> bool:
+def _of_aiohttp(*names: str) -> tuple[type[Exception], ...]:
+    """Give its classes of these names; none as long as nobody has imported it."""
     aiohttp = sys.modules.get("aiohttp")
-    return aiohttp is not None and isinstance(error, tuple(getattr(aiohttp, n) for n in names))
+    return () if aiohttp is None else tuple(getattr(aiohttp, name) for name in names)

@@ -4,8 +4,7 @@ Requests are given slots 1/rate seconds apart. "Too many" (429, 503) halves the 
 answer lets it grow by a fixed step a second, as TCP does (AIMD; Chiu and Jain 1989); a
 `Retry-After` stops everything until then. Who waits for a slot has none yet, so that whoever gives
 up takes none along; but an upload takes the next one at once, past all who wait: its ticket lives
-a minute, and behind hundreds of others that ask for tickets it would come too late. Retries draw on
-one budget, so that a service that is down is not asked `attempts` times by every call.
+a minute, and behind hundreds of others that ask for tickets it would come too late.
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ import math
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-
-import attrs
 
 # A server may ask for an hour; a client that obeyed would look hung (2026-11).
 LONGEST_RETRY_AFTER_S = 60.0
@@ -29,20 +26,6 @@ _SLOWEST_PER_S = 1.0
 _RATE_WINDOW_S = 1.0
 # However low the rate is, an upload goes within its ticket's life, at the cost of what comes after.
 _FOLLOW_WITHIN_S = 10.0
-
-# botocore's standard retry quota (1.40, 2026-11): 500 tokens, a retry takes 5, a success gives 1.
-BUDGET = 500
-RETRY_COST = 5
-SUCCESS_RETURNS = 1
-
-
-@attrs.frozen
-class TransportStatistics:
-    """Count what a client has sent: all requests, retries among them, "too many" answers."""
-
-    requests: int
-    retries: int
-    throttled: int
 
 
 class Pace:
@@ -124,24 +107,6 @@ class Pace:
             self._measured = self._window_count / (now - self._window_start)
             self._window_start, self._window_count = now, 0
         self._window_count += 1
-
-
-class RetryBudget:
-    """Let a client repeat itself only so often."""
-
-    def __init__(self) -> None:
-        self._tokens = BUDGET
-
-    def spend(self) -> bool:
-        """Take the price of one retry; tells whether it was there."""
-        if self._tokens < RETRY_COST:
-            return False
-        self._tokens -= RETRY_COST
-        return True
-
-    def succeeded(self) -> None:
-        """Put back what a success is worth."""
-        self._tokens = min(BUDGET, self._tokens + SUCCESS_RETURNS)
 
 
 def retry_after_s(headers: Mapping[str, str], wall: float) -> float | None:

@@ -9,22 +9,15 @@ from __future__ import annotations
 import anyio
 
 
-class _Waiter:
-    __slots__ = ("granted", "woken")
-
-    def __init__(self) -> None:
-        self.woken = anyio.Event()
-        self.granted = False
-
-
 class Permits:
     """Hand out at most `total` permits, first come first served, but to the urgent first."""
 
     def __init__(self, total: int) -> None:
         self._free = total
-        # Dicts for their order and for removing a cancelled waiter at once among thousands.
-        self._queue: dict[_Waiter, None] = {}
-        self._urgent: dict[_Waiter, None] = {}
+        # An event for each who waits, set when a permit is handed to it. Dicts for their order and
+        # for removing a cancelled waiter at once among thousands.
+        self._queue: dict[anyio.Event, None] = {}
+        self._urgent: dict[anyio.Event, None] = {}
 
     @property
     def free(self) -> int:
@@ -36,25 +29,24 @@ class Permits:
         if self._free:
             self._free -= 1
             return
-        waiter = _Waiter()
+        granted = anyio.Event()
         queue = self._urgent if urgent else self._queue
-        queue[waiter] = None
+        queue[granted] = None
         try:
-            await waiter.woken.wait()
+            await granted.wait()
         except BaseException:
-            if waiter.granted:
+            if granted.is_set():
                 self.release()
             else:
-                del queue[waiter]
+                del queue[granted]
             raise
 
     def release(self) -> None:
         """Give one back, from any task."""
         queue = self._urgent or self._queue
         if queue:
-            waiter = next(iter(queue))
-            del queue[waiter]
-            waiter.granted = True
-            waiter.woken.set()
+            granted = next(iter(queue))
+            del queue[granted]
+            granted.set()
         else:
             self._free += 1

@@ -1,5 +1,8 @@
 """Asking again: when, how often, and at whose expense.
 
+Retries draw on one budget, so that a service that is down is not asked `attempts` times by every
+call.
+
 Each call that fails gets an `AsyncRetrying` of its own. The object keeps the state of its attempt
 on itself, so one shared by concurrent calls mixes up their results (200 sharing one: 34 right, 42
 with the error of another, 124 with nothing). A call that does not fail needs none: it is made only
@@ -12,6 +15,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import attrs
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from krixik_async._clock import Clock
@@ -24,12 +28,16 @@ from krixik_async._errors import (
     RateLimited,
     ServerError,
 )
-from krixik_async._transport._pace import RetryBudget
 
 T = TypeVar("T")
 
 # 2 ** 32 of any backoff is past every cap; without a bound a large `attempts` would overflow.
 _DOUBLINGS = 32
+
+# botocore's standard retry quota (1.40, 2026-11): 500 tokens, a retry takes 5, a success gives 1.
+BUDGET = 500
+RETRY_COST = 5
+SUCCESS_RETURNS = 1
 
 
 class MayRepeat:
@@ -59,42 +67,36 @@ def may_repeat_download(error: BaseException) -> bool:
     return isinstance(error, ConnectFailed | RateLimited | ServerError)
 
 
+class RetryBudget:
+    """Let a client repeat itself only so often."""
+
+    def __init__(self) -> None:
+        self._tokens = BUDGET
+
+    def spend(self) -> bool:
+        """Take the price of one retry; tells whether it was there."""
+        if self._tokens < RETRY_COST:
+            return False
+        self._tokens -= RETRY_COST
+        return True
+
+    def succeeded(self) -> None:
+        """Put back what a success is worth."""
+        self._tokens = min(BUDGET, self._tokens + SUCCESS_RETURNS)
+
+
+@attrs.frozen(eq=False, kw_only=True)
 class Retries:
     """Repeat calls with exponential backoff and full jitter, on one budget for all of them."""
 
-    def __init__(
-        self,
-        *,
-        attempts: int,
-        backoff_s: float,
-        backoff_cap_s: float,
-        clock: Clock,
-        pause: Callable[[float], Awaitable[None]],
-        rng: random.Random,
-        on_retry: Callable[[], None],
-        budget: RetryBudget | None = None,
-    ) -> None:
-        self._attempts = attempts
-        self._backoff_s = backoff_s
-        self._backoff_cap_s = backoff_cap_s
-        self._clock = clock
-        self._pause = pause
-        self._rng = rng
-        self._on_retry = on_retry
-        self._budget = RetryBudget() if budget is None else budget
-
-    def with_limits(self, *, attempts: int, backoff_s: float, backoff_cap_s: float) -> Retries:
-        """Give the same with other limits, on the same budget."""
-        return Retries(
-            attempts=attempts,
-            backoff_s=backoff_s,
-            backoff_cap_s=backoff_cap_s,
-            clock=self._clock,
-            pause=self._pause,
-            rng=self._rng,
-            on_retry=self._on_retry,
-            budget=self._budget,
-        )
+    _attempts: int
+    _backoff_s: float
+    _backoff_cap_s: float
+    _clock: Clock
+    _pause: Callable[[float], Awaitable[None]]
+    _rng: random.Random
+    _on_retry: Callable[[], None]
+    _budget: RetryBudget = attrs.field(factory=RetryBudget)
 
     async def run(
         self,

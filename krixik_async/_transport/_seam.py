@@ -20,6 +20,7 @@ import anyio
 import attrs
 import httpx
 
+from krixik_async._errors import UnexpectedReply
 from krixik_async._reply import Reply
 
 # How long an answer that is not wanted any more may take to be put away.
@@ -91,6 +92,17 @@ class PresignedURL(httpx.URL):
 
     def __repr__(self) -> str:
         return f"PresignedURL({hidden(self)!r})"
+
+
+def signed_url(url: str, name: str, *, base: httpx.URL | None = None) -> PresignedURL:
+    """Give a link of the service as a URL. Raises UnexpectedReply if it is no http(s) URL."""
+    try:
+        parsed = PresignedURL(url if base is None else base.join(url))
+    except (httpx.InvalidURL, ValueError):  # of half a surrogate pair, for one
+        parsed = None
+    if parsed is None or parsed.scheme not in ("http", "https") or not parsed.host:
+        raise UnexpectedReply(f"{name}: the service gave a link that is no http(s) URL")
+    return parsed
 
 
 def hidden(url: httpx.URL) -> str:

@@ -13,6 +13,11 @@ from krixik_async._clock import Clock
 from krixik_async._transport._pace import Pace
 from krixik_async._transport._permits import Permits
 
+# Slots are counted from when a request came, so that they do not drift by what waking takes. Those
+# of longer ago are gone: a program that stood still for five seconds sent five seconds' requests at
+# once, was refused, and halved its rate for half a minute.
+_CATCH_UP_S = 0.05
+
 
 class Turn:
     """Be the right to send one request now: a permit, taken at the pace the service allows."""
@@ -64,7 +69,6 @@ class Turns:
         await self._line.acquire()
         try:
             while True:
-                # From when it came, so that slots do not drift by what waking takes.
                 while (delay := self._pace.next_slot(came) - self._clock.now()) > 0:
                     await self._pause(delay)
                 had_to_wait = not self._permits.free
@@ -76,7 +80,7 @@ class Turns:
                 if self._pace.next_slot(came) <= came:
                     break
                 self._permits.release()
-            self._pace.reserve(came)
+            self._pace.reserve(max(came, self._clock.now() - _CATCH_UP_S))
         finally:
             self._line.release()
 

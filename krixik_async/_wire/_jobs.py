@@ -16,6 +16,7 @@ from krixik_async._wire._answers import (
     narrow,
     refusal,
     says_not_found,
+    text,
     text_or_none,
     unexpected,
 )
@@ -112,12 +113,11 @@ def read_status(
     if not (isinstance(request_id, str) and isinstance(file_id, str)):
         raise unexpected(endpoint, reply, "it names no request_id and file_id")
     modules, overall, failure = _read_progress(endpoint, reply, body, expected)
-    message = body.get("message")
     return ProcessStatus(
         status_code=reply.status_code,
         request_id=request_id,
         file_id=file_id,
-        message=message if isinstance(message, str) else "",
+        message=text(body.get("message")),
         pipeline=pipeline,
         modules=modules,
         overall_status=overall,

@@ -17,15 +17,9 @@ def read_tree(endpoint: Endpoint, reply: Reply) -> Tree:
         items = []
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise unexpected(endpoint, reply, "its items are no paths")
-    return Tree(
-        **answered(reply, body),
-        items=tuple(text(item) for item in items),
-    )
+    return Tree(**answered(reply, body), items=tuple(text(item) for item in items))
 
 
 def read_cap(endpoint: Endpoint, reply: Reply) -> CapResult:
     """Give what the service says of the account's allowance; its keys are not public."""
-    body = json_object(endpoint, reply)
-    return CapResult(
-        **answered(reply, body),
-    )
+    return CapResult(**answered(reply, json_object(endpoint, reply)))

@@ -16,6 +16,7 @@ from krixik_async._models import (
     KeywordItem,
     KeywordSearchResult,
     ListResult,
+    Output,
     SearchedFile,
     SemanticHit,
     SemanticItem,
@@ -47,15 +48,13 @@ class DownloadLink:
 
 @attrs.frozen(kw_only=True)
 class OutputLinks:
-    """Hold the answer to fetch-output; `links` is None where the service names no output."""
+    """Hold the answer to fetch-output; `links` is None where the service names no output.
 
-    request_id: str
-    file_id: str
-    pipeline: str
-    message: str
+    `output` is what was answered, with nothing fetched yet.
+    """
+
+    output: Output
     links: tuple[DownloadLink, ...] | None
-    raw: Mapping[str, JSON] = attrs.field(repr=False)
-    reply: Reply = attrs.field(repr=False)
 
 
 def _items(endpoint: Endpoint, reply: Reply, body: Mapping[str, JSON]) -> list[dict[str, JSON]]:
@@ -202,14 +201,9 @@ def read_update(endpoint: Endpoint, reply: Reply, *, file_id: str) -> UpdateResu
 def read_output_links(endpoint: Endpoint, reply: Reply, *, file_id: str) -> OutputLinks:
     """Give the links. Raises FileRecordNotFound, or NotFinished."""
     body = _file_answer(endpoint, reply, file_id)
+    output = Output(**answered(reply, body), pipeline=text(body.get("pipeline")), file_id=file_id)
     return OutputLinks(
-        request_id=text(body.get("request_id")),
-        file_id=file_id,
-        pipeline=text(body.get("pipeline")),
-        message=text(body.get("message")),
-        links=_read_links(endpoint, reply, body.get("process_output")),
-        raw=body,
-        reply=reply,
+        output=output, links=_read_links(endpoint, reply, body.get("process_output"))
     )
 
 

@@ -1,10 +1,10 @@
 """Tools for testing code that uses krixik_async: a product with the client's own promises.
 
 `simulate` plays a poll policy against durations; `FaultPlan` and the faults in it let calls to the
-embedded server go wrong; `VirtualTimeLoop` lets hours pass at once, with `AnchoredClock` and
-`InlineOffload` for clients that you make under it; `ServerProcess` runs the server in a process of
-its own. The pytest plugin, which is there wherever the package is installed, has fixtures for
-faults, virtual time and servers.
+embedded server go wrong; `VirtualTimeLoop` lets hours pass at once, and with `AnchoredClock`
+and `InlineOffload` clients do so under another virtual clock, such as trio's; `ServerProcess` runs
+the server in a process of its own. The pytest plugin, which is there wherever the package is
+installed, has fixtures for faults, virtual time and servers.
 """
 
 from krixik_async._clock import AnchoredClock

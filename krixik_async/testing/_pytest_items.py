@@ -24,8 +24,6 @@ from krixik_async.testing._virtual_time import VirtualTimeLoop
 
 VIRTUAL_TIME = "krixik_virtual_time"
 VIRTUAL_BACKEND = "krixik_virtual_backend"
-# Where wall time begins in a virtual test: the same in every run, 2026-05-28.
-EPOCH = 1_780_000_000.0
 _SEED = 1
 _CLIENTS = pytest.StashKey[list[Krixik]]()
 

@@ -1,47 +1,30 @@
-"""When to ask next and what an answer means, without a clock."""
+"""What one job has shown and what an answer means, without a clock."""
 
 from __future__ import annotations
 
-import math
-import random
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 import attrs
 import pytest
-import tenacity
-from hypothesis import given
-from hypothesis import strategies as st
 
 from krixik_async._errors import (
     ConnectFailed,
-    InvalidArgument,
-    InvalidArgumentType,
     KrixikError,
     RequestNotFound,
     RequestRejected,
     UnexpectedReply,
 )
-from krixik_async._models import FailureStatus, JobRef, ProcessStatus
-from krixik_async._policy import (
+from krixik_async._evidence import (
     Trouble,
     Watched,
-    delay_by,
     ends_at,
-    fill,
     gone,
     merged,
+    next_look,
     note_error,
-    wait_sqrt,
 )
-from krixik_async._policy import (
-    next_look as next_look_after,
-)
-from krixik_async._policy import (
-    note_status as note_status_of,
-)
-from krixik_async._poll_policy import PollState
+from krixik_async._evidence import note_status as note_status_of
+from krixik_async._models import FailureStatus, JobRef, ProcessStatus
 
 REF = JobRef(
     request_id="r",
@@ -74,108 +57,38 @@ def watched(ref: JobRef = REF, **values: Any) -> Watched:
     return attrs.evolve(Watched(ref, started_at=100.0), **values)
 
 
-class Middle(random.Random):
-    """Draws the middle of every range: jitter of nothing."""
-
-    def random(self) -> float:
-        return 0.5
-
-
-def state_of(job: Watched, now: float, wall: float = 0.0) -> PollState:
-    state = PollState()
-    fill(state, job, now=now, wall=wall, waiting=3)
-    return state
-
-
-def next_look(job: Watched, interval: Any, *, now: float, wall: float) -> float:
-    delay = delay_by(interval, state_of(job, now, wall), job)
-    return next_look_after(job, delay, now=now, wall=wall)
-
-
 def note_status(job: Watched, seen: ProcessStatus, at: float = 0.0) -> bool:
     return note_status_of(job, seen, asked_at=at, now=at)
 
 
-# --- the schedule ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("elapsed", "interval"), [(0, 0.2), (0.1, 0.2), (10, 2.0), (600, 15.49), (3600, 37.95)]
-)
-def test_the_default_interval_starts_at_0_2_s_and_grows_with_the_square_root(
-    elapsed: float, interval: float
-) -> None:
-    state = state_of(watched(), 100.0 + elapsed)
-    assert wait_sqrt(rng=Middle())(state) == pytest.approx(interval, abs=0.01)
-
-
-@given(elapsed=st.floats(0, 1e7), seed=st.integers())
-def test_jitter_stays_within_a_tenth(elapsed: float, seed: int) -> None:
-    state = state_of(watched(), 100.0 + elapsed)
-    plain = wait_sqrt(rng=Middle())(state)
-    drawn = wait_sqrt(rng=random.Random(seed))(state)
-    assert 0.9 * plain - 1e-9 <= drawn <= 1.1 * plain + 1e-9
-
-
-def test_two_default_schedules_do_not_march_in_step() -> None:
-    state = state_of(watched(), 200.0)
-    assert wait_sqrt()(state) != wait_sqrt()(state)
-
-
-@pytest.mark.parametrize(
-    ("strategy", "looks", "expected"),
-    [
-        (tenacity.wait_fixed(3), 5, 3.0),
-        (tenacity.wait_exponential(multiplier=1, max=8), 3, 4.0),
-        (tenacity.wait_exponential(multiplier=1, max=8), 30, 8.0),
-        (tenacity.wait_incrementing(start=1, increment=2), 3, 5.0),
-        (tenacity.wait_chain(tenacity.wait_fixed(1), tenacity.wait_fixed(7)), 2, 7.0),
-        (tenacity.wait_fixed(1) + tenacity.wait_fixed(2), 1, 3.0),
-    ],
-)
-def test_any_tenacity_strategy_is_driven_by_our_times(
-    strategy: tenacity.wait.wait_base, looks: int, expected: float
-) -> None:
-    at = next_look(watched(BARE, looks=looks), strategy, now=500.0, wall=0.0)
-    assert at == 500.0 + expected
-
-
-def test_a_tenacity_state_shows_elapsed_time_attempts_and_the_last_status() -> None:
-    seen = status(True, False)
-    job = watched(looks=4, last_status=seen)
-    state = state_of(job, 160.0)
-    assert delay_by(lambda asked: asked.outcome.attempt_number, state, job) == 4.0
-    assert state.seconds_since_start == 60.0
-    assert state.attempt_number == 4
-    assert state.outcome is not None
-    assert state.outcome.result() is seen
+# --- the next look and the last ------------------------------------------------------------------
 
 
 def test_the_last_look_before_expiry_is_not_missed() -> None:
     """1800 s of life: the last look falls 36 s (2 %) before its end."""
-    at = next_look(watched(), tenacity.wait_fixed(1000), now=0.0, wall=2700.0)
+    at = next_look(watched(), 1000.0, now=0.0, wall=2700.0)
     assert at == pytest.approx(2800.0 - 36.0 - 2700.0)
 
 
 def test_a_look_follows_just_after_expiry() -> None:
-    at = next_look(watched(), tenacity.wait_fixed(1000), now=0.0, wall=2790.0)
+    at = next_look(watched(), 1000.0, now=0.0, wall=2790.0)
     assert at == pytest.approx(11.0)
 
 
 def test_after_expiry_the_schedule_stands_alone() -> None:
-    assert next_look(watched(), tenacity.wait_fixed(5), now=0.0, wall=3000.0) == 5.0
+    assert next_look(watched(), 5.0, now=0.0, wall=3000.0) == 5.0
 
 
 def test_an_unknown_submission_time_counts_from_now_for_the_last_look() -> None:
     ref = JobRef(request_id="r", pipeline="p", expires_at=1100.0)
-    at = next_look(watched(ref), tenacity.wait_fixed(1000), now=0.0, wall=1000.0)
+    at = next_look(watched(ref), 1000.0, now=0.0, wall=1000.0)
     assert at == pytest.approx(95.0)
 
 
 def test_a_not_found_is_confirmed_two_seconds_later() -> None:
     at = next_look(
         watched(BARE, trouble=Trouble(RequestNotFound("words"), 0.0, absent=1)),
-        tenacity.wait_fixed(60),
+        60.0,
         now=0.0,
         wall=0.0,
     )
@@ -183,29 +96,10 @@ def test_a_not_found_is_confirmed_two_seconds_later() -> None:
 
 
 def test_failing_looks_are_held_back_the_longer_they_fail() -> None:
-    fixed = tenacity.wait_fixed(0.1)
     failing = watched(BARE, trouble=Trouble(ConnectFailed("down"), 10.0))
-    early = next_look(failing, fixed, now=10.0, wall=0.0)
-    late = next_look(failing, fixed, now=200.0, wall=0.0)
+    early = next_look(failing, 0.1, now=10.0, wall=0.0)
+    late = next_look(failing, 0.1, now=200.0, wall=0.0)
     assert (early - 10.0, late - 200.0) == (1.0, 30.0)
-
-
-@pytest.mark.parametrize("given", [-5.0, math.nan, math.inf, 10**400])
-def test_a_schedule_that_gives_no_pause_is_refused(given: float) -> None:
-    """And no question goes out without a rest; it says what was given and what may be."""
-    with pytest.raises(InvalidArgument, match=r"gave .* but must give 0 or more seconds, finite"):
-        next_look(watched(BARE), lambda _: given, now=3.0, wall=0.0)
-
-
-@pytest.mark.parametrize("given", [None, "soon", "2", [1]])
-def test_a_schedule_that_gives_no_number_is_refused(given: Any) -> None:
-    with pytest.raises((InvalidArgument, InvalidArgumentType), match="0 or more seconds"):
-        next_look(watched(BARE), lambda _: given, now=3.0, wall=0.0)
-
-
-@pytest.mark.parametrize("number", [Decimal("2.5"), Fraction(5, 2), 2.5])
-def test_a_schedule_may_give_any_kind_of_number(number: Any) -> None:
-    assert next_look(watched(BARE), lambda _: number, now=3.0, wall=0.0) == 5.5
 
 
 @pytest.mark.parametrize(("wall", "expected"), [(1000.0, 1815.0), (5000.0, 15.0)])
