@@ -20,8 +20,8 @@ down before the runs that are reported:
     requests than that in a minute, so one block left by each is too many.
 
 Rests do not count as time, which makes this stricter than the clock would be. From one to the next
-what malloc has given out differs by some 40 KiB, the blocks by some 500: 16 rests in a quarter of an
-hour give margins of about 5 KiB and 60 blocks.
+what malloc has given out differs by some 40 KiB, the blocks by some 500: 16 rests in a quarter of
+an hour give margins of about 5 KiB and 60 blocks.
 
 Spells are counted in seconds that the process was awake: a machine that stops it for a while only
 makes the run longer. Both processes are run with one arena of glibc's, MALLOC_ARENA_MAX=1, if the
