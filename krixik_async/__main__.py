@@ -14,6 +14,8 @@ def main() -> None:
             raise
         sys.stderr.write('The command line needs click: pip install "krixik-async[cli]"\n')
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)  # as every command does; nothing has begun that would have to be told of
     cli(prog_name="krixik-async")
 
 

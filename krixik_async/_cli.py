@@ -10,12 +10,11 @@ from pathlib import Path
 
 import click
 
-from krixik_async._commands import COMMANDS
-from krixik_async._commands._failing import failing
+from krixik_async._commands import COMMANDS, Commands, Printer, failing, modules_or_all
 from krixik_async._version import __version__
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="krixik-async")
 def cli() -> None:
     """Work with Krixik pipelines, and run a server to try them on."""
@@ -58,6 +57,7 @@ def cli() -> None:
     "--simulate",
     default="",
     metavar="MODULE[,MODULE...]",
+    shell_complete=modules_or_all,
     help="For tests and demos: let these modules (or: all) put out a placeholder, computing "
     "nothing.",
 )
@@ -104,17 +104,11 @@ def serve(
     from krixik_async.server._plan import FaultPlan
     from krixik_async.server._serving import serve as serve_until_stopped
 
-    if not api_keys:
-        api_keys = (str(uuid.uuid4()),)
-        click.echo(
-            f"No --api-key was given. For this run the key is {api_keys[0]}; "
-            "give it with --api-key next time to see the same files.",
-            err=True,
-        )
+    made_up = None if api_keys else str(uuid.uuid4())
     try:
         settings = ServerSettings(
             data_dir=data_dir,
-            api_keys=api_keys,
+            api_keys=api_keys if made_up is None else (made_up,),
             **({} if workers is None else {"workers": workers}),
             model_dir=model_dir,
             simulate=[name.strip() for name in simulate.split(",") if name.strip()],
@@ -124,12 +118,25 @@ def serve(
         faults = None if faults_file is None else FaultPlan.from_json(faults_file.read_bytes())
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    with failing("The server was not up yet."):
-        serve_until_stopped(settings, host=host, port=port, ready=_announce, faults=faults)
+    with failing(Printer(as_json=False), "The server was not up yet."):
+        serve_until_stopped(
+            settings,
+            host=host,
+            port=port,
+            ready=lambda url: _announce(url, made_up),
+            faults=faults,
+        )
 
 
-def _announce(url: str) -> None:
-    click.echo(f"krixik-async server ready on {url}")
+def _announce(url: str, made_up_key: str | None) -> None:
+    printer = Printer(as_json=False)
+    if made_up_key is not None:
+        said = (
+            f"No --api-key was given. For this run the key is {made_up_key}; "
+            "give it with --api-key next time to see the same files."
+        )
+        printer.note(None, [said])
+    printer.result(None, [f"krixik-async server ready on {url}"])
 
 
 for command in COMMANDS:

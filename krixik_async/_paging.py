@@ -57,18 +57,24 @@ class FilePages:
         self._until: int | None = None
         # The files already seen of the second `_until`.
         self._seen: frozenset[str] = frozenset()
+        # Those of the first page are of the whole selection. A later one is of the older files
+        # alone, so that what it warns of, such as a name that none of them has, misleads.
+        self._warnings: tuple[JSON, ...] | None = None
         self._ended = False
 
     async def next(self) -> Page[FileRecord] | None:
-        """Ask for the next page; None after the last."""
+        """Ask for the next page, the first of which may be empty; None after the last."""
         while not self._ended:
             page = await self._list_page(self._page_size, self._until)
             fresh = [record for record in page.items if record.file_id not in self._seen]
             self._ended = len(page.items) < self._page_size
             if not self._ended:
                 self._move(page)
-            if fresh:
+            if self._warnings is None:
+                self._warnings = page.warnings
                 return Page(fresh, page)
+            if fresh:
+                return Page(fresh, attrs.evolve(page, warnings=self._warnings))
         return None
 
     def _move(self, page: ListResult) -> None:
@@ -122,6 +128,8 @@ class SearchPages(Generic[T]):
         self._files = files
         self._search = search
         self._waiting: deque[str] = deque()
+        # What `list` warned of the selection: a search is given ids and knows nothing of it.
+        self._warnings: tuple[JSON, ...] = ()
 
     async def next(self) -> Page[T] | None:
         """Search the next lot; None after the last."""
@@ -129,20 +137,25 @@ class SearchPages(Generic[T]):
             page = await self._files.next()
             if page is None:
                 return None
+            if not page.items:
+                return Page((), page.answer)
+            self._warnings = page.answer.warnings
             self._waiting.extend(record.file_id for record in page.items)
         lot = [self._waiting[at] for at in range(min(MAX_SELECTED, len(self._waiting)))]
         found = await self._search(lot)
         for _ in lot:
             self._waiting.popleft()
-        return found
+        said = (*self._warnings, *found.answer.warnings)
+        return Page(found.items, attrs.evolve(found.answer, warnings=said))
 
 
 class Pager(Closing, AsyncIterator[T]):
     """Iterate over all items, however many, page by page.
 
-    An async iterator and an async context manager. Holds one page; `warnings` and `reply` are that
-    page's. May be left at any point. If a page fails, that raises, and the next step asks for the
-    same page again. For one task at a time.
+    An async iterator and an async context manager. Holds one page. `reply` is the last page's;
+    `warnings` are about the selection as a whole and, in a search, about the last page. May be left
+    at any point. If a page fails, that raises, and the next step asks for the same page again. For
+    one task at a time.
     """
 
     def __init__(self, pages: Pages[T]) -> None:

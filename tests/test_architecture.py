@@ -149,8 +149,8 @@ ROOMS: dict[str, set[str]] = {
     },
     # the command line
     "_commands": {
-        "_account", "_bulk", "_catalogue", "_client", "_errors", "_models", "_pipeline", "_reply",
-        "_results", "_sending", "_validation", "_waiting", "_wire",
+        "_account", "_bulk", "_catalogue", "_client", "_errors", "_models", "_paging", "_pipeline",
+        "_reply", "_results", "_selectors", "_sending", "_validation", "_waiting", "_wire",
     },
     "_cli": {"_commands", "_version", "server"},
     "__main__": {"_cli"},

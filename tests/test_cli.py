@@ -36,8 +36,8 @@ def interrupt_when_ready(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         statuses.append(httpx.post(f"{url}/cli-checkin", headers=headers).status_code)
         os.kill(os.getpid(), signal.SIGINT)
 
-    def announce_and_use(url: str) -> None:
-        announce(url)
+    def announce_and_use(url: str, made_up_key: str | None) -> None:
+        announce(url, made_up_key)
         threading.Thread(target=use, args=(url,)).start()
 
     monkeypatch.setattr(_cli, "_announce", announce_and_use)
@@ -110,7 +110,7 @@ def test_a_folder_in_use_has_one_status_and_one_message_for_all_commands(tmp_pat
     folder = str(tmp_path)
     with closing(open_database(tmp_path)):
         results = [
-            CliRunner().invoke(cli, ["serve", "--port=0", "--api-key=a", "--data-dir", folder]),
+            CliRunner().invoke(cli, ["serve", "--port=0", "--data-dir", folder]),
             CliRunner().invoke(cli, ["list", "-p", "books=keyword-db", "--local", folder]),
         ]
     assert [(result.exit_code, result.output) for result in results] == [
@@ -125,14 +125,30 @@ def test_a_folder_in_use_has_one_status_and_one_message_for_all_commands(tmp_pat
 
 
 def test_what_cannot_be_done_is_status_1_and_one_line(tmp_path: Path) -> None:
+    """No key is made up for a server that does not serve: nobody could use it."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        options = [f"--port={port}", "--api-key=a", "--data-dir", str(tmp_path)]
+        options = [f"--port={port}", "--data-dir", str(tmp_path)]
         result = CliRunner().invoke(cli, ["serve", *options])
     assert (result.exit_code, result.stdout, result.stderr) == (
         1,
         "",
         f"Error: cannot listen on 127.0.0.1 port {port}: Address already in use\n",
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_server_that_cannot_say_that_it_is_ready_ends_with_one_line(tmp_path: Path) -> None:
+    """Who started it waits for that line."""
+    command = ["serve", "--port=0", "--api-key=a", "--data-dir", str(tmp_path)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "krixik_async", *command],
+            stdout=full, stderr=subprocess.PIPE, encoding="utf-8", check=False, timeout=30,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: stdout cannot be written: No space left on device\n",
     )
 
 
@@ -176,6 +192,22 @@ def test_without_click_one_line_says_how_to_get_it(
         "",
         'The command line needs click: pip install "krixik-async[cli]"\n',
     )
+
+
+def test_an_interrupt_of_the_start_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupting:
+        @staticmethod
+        def find_spec(name: str, *_: object) -> None:
+            if name == "krixik_async._cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "krixik_async._cli")
+    monkeypatch.setattr(sys, "meta_path", [Interrupting, *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
+    assert (ended.value.code, capsys.readouterr()) == (130, ("", ""))
 
 
 def test_any_other_import_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import io
 import json
 import os
 import pty
+import re
 import shlex
 import signal
 import sqlite3
@@ -17,7 +19,7 @@ import time
 import uuid
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 import attrs
 import click
@@ -37,60 +39,24 @@ from krixik_async import (
     _errors,
 )
 from krixik_async._cli import cli
-from krixik_async._commands._connecting import Connection, connected
-from krixik_async._commands._failing import EXIT_STATUS, INTERRUPTED, exit_status, failing, for_each
-from krixik_async._commands._files import _hit_line, _warning_line
+from krixik_async._commands._connecting import Connection
+from krixik_async._commands._failing import EXIT_STATUS, INTERRUPTED, exit_status, for_each
+from krixik_async._commands._files import _hit_line
 from krixik_async._commands._jobs import follow
 from krixik_async._commands._printing import Printer, columns
 from krixik_async._commands._process import Wanted
 from krixik_async._journal import _rows
 from krixik_async.testing import Answer, Delay, FaultPlan, ServerProcess
+from tests.command_side import PIPELINE, TEXT, UNKNOWN, Shelf, filled_shelf
 
-PIPELINE = "books=keyword-db"
-UNKNOWN = "11111111-1111-4111-8111-111111111111"
-TEXT = "The moon was full over the old harbour and the harbour was quiet.\n"
-
-
-@attrs.frozen
-class Shelf:
-    """Hold a folder with a finished file in it, and the ids of that file."""
-
-    data_dir: Path
-    file_id: str
-    request_id: str
-
-    def run(self, command: str, *arguments: str, stdin: str | None = None) -> Result:
-        """Run a command on it."""
-        return CliRunner().invoke(
-            cli, [command, "--local", str(self.data_dir), *arguments], input=stdin
-        )
-
-    def json(self, command: str, *arguments: str) -> list[Any]:
-        """Run a command with --json; give its lines."""
-        done = self.run(command, "--json", *arguments)
-        assert done.exit_code == 0, done.output
-        return [json.loads(line) for line in done.stdout.splitlines()]
+MOMENT = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d"
+ANYWHERE = Connection(None, None, Printer(as_json=False))
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
     """Make a folder with one finished file."""
-    folder = tmp_path_factory.mktemp("shelf")
-    text = folder / "moon.txt"
-    text.write_text(TEXT, encoding="utf-8")
-
-    async def fill() -> Shelf:
-        async with Krixik.local(folder / "data") as krixik:
-            pipeline = krixik.create_pipeline(name="books", module_chain=["keyword-db"])
-            job = await pipeline.process(
-                local_file_path=text,
-                symbolic_file_path="/sea/moon.txt",
-                file_tags=[{"kind": "prose"}],
-            )
-            await job
-            return Shelf(folder / "data", job.file_id, job.request_id)
-
-    return asyncio.run(fill())
+    return filled_shelf(tmp_path_factory.mktemp("shelf"), {"/sea/moon.txt": TEXT})
 
 
 def test_status_tells_each_module(filled: Shelf) -> None:
@@ -103,7 +69,7 @@ def test_status_tells_each_module(filled: Shelf) -> None:
 
 def test_status_as_json_names_the_job_and_not_only_the_call(filled: Shelf) -> None:
     (said,) = filled.json("status", "-p", PIPELINE, filled.request_id)
-    assert (said["process_id"], said["overall_status"], said["process_status"]) == (
+    assert (said["request_id"], said["overall_status"], said["process_status"]) == (
         filled.request_id,
         "complete",
         {"module_1": True},
@@ -122,8 +88,9 @@ def test_wait_that_ends_too_early_says_how_to_go_on(filled: Shelf, tmp_path: Pat
         "wait", "-p", PIPELINE, "--timeout", "0.3", "--save-token", str(token), UNKNOWN
     )
     assert (done.exit_code, done.stdout.split()[:2]) == (6, [UNKNOWN, "pending"])
-    assert done.stderr == f"1 pending: go on with krixik-async resume {token}\n"
-    again = filled.run("resume", str(token), "--timeout", "0.2")
+    command = ["krixik-async", "resume", "--local", str(filled.data_dir), str(token)]
+    assert done.stderr == f"1 pending: go on with {shlex.join(command)}\n"
+    again = CliRunner().invoke(cli, [*command[1:], "--timeout", "0.2"])
     assert (again.exit_code, again.stdout.split()[:2]) == (6, [UNKNOWN, "pending"])
 
 
@@ -162,7 +129,7 @@ def test_a_token_that_cannot_be_saved_is_told_in_one_line(filled: Shelf, tmp_pat
 def test_list_shows_ids_and_paths(filled: Shelf) -> None:
     done = filled.run("list", "-p", PIPELINE)
     assert done.exit_code == 0
-    assert done.stdout.startswith(f"{filled.file_id}  /sea/moon.txt  created 20")
+    assert re.fullmatch(rf"{filled.file_id}  {MOMENT}  /sea/moon\.txt\n", done.stdout)
 
 
 @pytest.mark.parametrize(
@@ -188,11 +155,6 @@ def test_warnings_go_to_stderr(filled: Shelf) -> None:
         "",
         f"Warning: the following file_ids were not found: {UNKNOWN}\n",
     )
-
-
-def test_a_warning_of_another_form_is_told_as_it_is() -> None:
-    assert _warning_line({"WARNING: a": ["1", "2"], "b": []}) == "a: 1, 2; b: "
-    assert [_warning_line(warning) for warning in ("late", {"a": 1})] == ["late", "{'a': 1}"]
 
 
 def test_a_tag_without_value_is_a_wrong_argument(filled: Shelf) -> None:
@@ -338,31 +300,17 @@ def test_every_error_has_an_exit_status() -> None:
     assert shadowed == []
 
 
-def test_an_interrupt_says_that_jobs_go_on(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(click.exceptions.Exit) as left, failing():
-        raise KeyboardInterrupt
-    assert left.value.exit_code == 130
-    assert capsys.readouterr().err == "Interrupted. Jobs that were sent go on.\n"
-
-
-@pytest.mark.parametrize("journal", [None, "run.db"])
-def test_an_interrupt_says_if_the_same_command_goes_on(journal: str | None) -> None:
-    async def interrupted(connection: Connection, **given: object) -> None:
-        raise KeyboardInterrupt
-
-    command = click.command()(click.option("--journal")(connected(interrupted)))
-    done = CliRunner().invoke(command, [] if journal is None else ["--journal", journal])
-    so_does = "" if journal is None else ", and so does the same command with the same journal"
-    assert (done.exit_code, done.stderr) == (
-        130,
-        f"Interrupted. Jobs that were sent go on{so_does}.\n",
-    )
-
-
 def test_without_a_pipeline_it_says_where_one_may_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KRIXIK_PIPELINE", raising=False)
     done = CliRunner().invoke(cli, ["list"])
     assert (done.exit_code, "KRIXIK_PIPELINE" in done.stderr) == (2, True)
+
+
+def test_the_pipeline_that_the_help_shows_is_one(filled: Shelf) -> None:
+    text = " ".join(CliRunner().invoke(cli, ["list", "--help"]).stdout.split())
+    shown = re.search(r"its name and modules: (\S+)\.", text)
+    assert shown is not None
+    assert filled.run("list", "-p", shown[1]).exit_code == 0
 
 
 def test_columns_line_up_and_nothing_makes_no_line() -> None:
@@ -498,12 +446,16 @@ def test_an_interrupt_tells_how_to_go_on_waiting_for_what_was_sent(
             out, err = sending.communicate(timeout=30)
         assert (sending.returncode, out) == (130, "")
         *told, last = err.splitlines()
-        assert last == "Interrupted. Jobs that were sent go on."
+        said = "Interrupted. Jobs that were sent go on."
         if as_json:
+            assert json.loads(last) == {
+                "error": said, "error_kind": "KeyboardInterrupt", "status_code": None,
+            }  # fmt: skip
             said = json.loads(told.pop())
             command = said["command"]
             assert said == {"request_ids": shlex.split(command)[6:], "command": command}
         else:
+            assert last == said
             introduction, command = told
             assert introduction == "To go on waiting for what was sent:"
         server.set_faults(FaultPlan())
@@ -523,7 +475,9 @@ def test_so_does_an_error_that_ends_all(folder: Path, tmp_path: Path, as_json: b
             cli, ["process", *["--json"] * as_json, *options]
         )
     *told, error = done.stderr.splitlines()
-    assert (done.exit_code, done.stdout, error[:7]) == (3, "", "Error: ")
+    error = json.loads(error)["error"] if as_json else error.removeprefix("Error: ")
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "The api key was rejected" in error
     command = json.loads(told[-1])["command"] if as_json else told[-1]
     *before, request_id = shlex.split(command)
     assert before == ["krixik-async", "wait", *options[:-1]]
@@ -591,7 +545,7 @@ def test_a_pattern_that_nothing_matches_is_no_success(folder: Path, tmp_path: Pa
     assert (nothing.exit_code, nothing.stdout, nothing.stderr) == (
         0,
         "",
-        f"{empty}: no file in this folder; those below are not read\n",
+        f"Warning: {empty}: no file in this folder; those below are not read\n",
     )
 
 
@@ -642,10 +596,11 @@ def test_what_stdout_refuses_is_an_error_unless_nobody_reads_any_more(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_a_full_disk_under_stdout_is_told_in_one_line() -> None:
+@pytest.mark.parametrize("command", [["modules"], ["completion", "fish"]])
+def test_a_full_disk_under_stdout_is_told_in_one_line(command: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "krixik_async", "modules"],
+            [sys.executable, "-m", "krixik_async", *command],
             stdout=full, stderr=subprocess.PIPE, encoding="utf-8", check=False,
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (
@@ -667,8 +622,8 @@ def test_a_pipe_that_nobody_reads_is_left_without_a_word() -> None:
 
 
 def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(folder: Path, tmp_path: Path) -> None:
-    data = str(tmp_path / "data")
-    (folder / "c.txt").write_text("too few words", encoding="utf-8")
+    data, short = str(tmp_path / "data"), str(folder / "c.txt")
+    Path(short).write_text("too few words", encoding="utf-8")
     options = ["--local", data, "-p", PIPELINE, "--dry-run"]
     done = CliRunner().invoke(cli, ["process", *options, str(folder)])
     assert (done.exit_code, done.stdout.splitlines()) == (
@@ -676,9 +631,10 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(folder: Path, tmp_p
         [
             f"{folder / 'a.txt'}  {len(TEXT)} bytes -> /etc/(a generated name)",
             f"{folder / 'b.txt'}  {len(TEXT) * 2} bytes -> /etc/(a generated name)",
+            f"{short}  error  local_file_path {short!r} has 3 word(s) but must have at least 6",
         ],
     )
-    assert "c.txt" in done.stderr
+    assert done.stderr == ""
     named = CliRunner().invoke(
         cli, ["process", *options, "--keep-names", "--json", str(folder / "a.txt")]
     )
@@ -692,8 +648,9 @@ def test_a_dry_run_refuses_what_comes_twice(folder: Path, tmp_path: Path) -> Non
     file = str(folder / "a.txt")
     options = ["--local", str(tmp_path / "data"), "-p", PIPELINE, "--dry-run"]
     done = CliRunner().invoke(cli, ["process", *options, "--keep-names", file, file])
-    assert (done.exit_code, done.stdout) == (2, f"{file}  {len(TEXT)} bytes -> /etc/a.txt\n")
-    assert "was given twice in one call" in done.stderr
+    first, second = done.stdout.splitlines()
+    assert (done.exit_code, first) == (2, f"{file}  {len(TEXT)} bytes -> /etc/a.txt")
+    assert "was given twice in one call" in second
 
 
 def rewritten(connection: sqlite3.Connection, step: str) -> None:
@@ -742,7 +699,7 @@ def test_a_dry_run_looks_into_the_journal_and_leaves_no_trace(folder: Path, tmp_
     assert dry("--out", str(out)).stdout.splitlines()[0].startswith(f"{a}  fetched: sent")
     other = dry("--tag", "a=b")
     assert other.exit_code == 2
-    assert "was sent with other arguments" in other.stderr
+    assert "was sent with other arguments" in other.stdout
     journal.write_bytes(b"?")
     damaged = dry()
     assert (damaged.exit_code, damaged.stdout) == (1, "")
@@ -760,7 +717,10 @@ def test_a_dry_run_looks_into_the_journal_and_leaves_no_trace(folder: Path, tmp_
 def test_a_dry_run_tells_what_was_begun(
     folder: Path, tmp_path: Path, step: str, words: str
 ) -> None:
-    """Also what is in the -wal only, as after a kill; and what another process is at."""
+    """Also what is in the -wal only, as after a kill; and what another process is at.
+
+    It leaves with the status that a run would leave with: 4 for a job that has failed before.
+    """
     journal, a = tmp_path / "run.db", str(folder / "a.txt")
     options = ["--local", str(tmp_path / "data"), "-p", PIPELINE, "--journal", str(journal)]
     assert CliRunner().invoke(cli, ["process", *options, a]).exit_code == 0
@@ -771,7 +731,7 @@ def test_a_dry_run_tells_what_was_begun(
         assert journal.with_name("run.db-wal").stat().st_size
         before = beside(journal)
         done = CliRunner().invoke(cli, command)
-        assert (done.exit_code, done.stderr) == (0, "")
+        assert (done.exit_code, done.stderr) == (4 if step == "failed" else 0, "")
         assert words in done.stdout
         assert beside(journal) == before
         connection.execute("INSERT INTO workers VALUES (99, '', 1e12)")
@@ -815,7 +775,7 @@ def test_a_failed_job_is_told_by_status_and_wait(folder: Path, tmp_path: Path) -
 
 def test_a_hit_is_a_line_with_its_place() -> None:
     found = KeywordHit(keyword="a", line_number=3, keyword_number=1)
-    meaning = SemanticHit(snippet="A snippet.", line_numbers=(2, 3), distance=0.25)
+    meaning = SemanticHit(snippet="A\nsnippet.", line_numbers=(2, 3), distance=0.25)
     nowhere = SemanticHit(snippet="Another.", line_numbers=(), distance=0.5)
     assert [_hit_line(hit) for hit in (found, meaning, nowhere)] == [
         "3: a",
@@ -831,19 +791,105 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_bar_counts_and_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bar_counts_and_leaves_no_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is printed meanwhile goes into the pipe that stdout is."""
     monkeypatch.setattr(sys, "stderr", screen := Terminal())
     with Printer(as_json=False).progress(2, "working") as bar:
-        bar.ended()
-        bar.ended()
+        bar.ended(None, ["one"])
+        bar.ended(None, ["two"])
     assert ("working" in screen.getvalue(), "2/2" in screen.getvalue()) == (True, True)
+    assert capsys.readouterr().out == "one\ntwo\n"
 
 
-def test_json_draws_no_bar_even_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_draws_no_bar_even_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "stderr", screen := Terminal())
     with Printer(as_json=True).progress(2, "working") as bar:
-        bar.ended()
-    assert screen.getvalue() == ""
+        bar.ended({"one": 1}, [])
+    assert (screen.getvalue(), capsys.readouterr().out) == ("", '{"one": 1}\n')
+
+
+def test_on_one_terminal_the_bar_prints_the_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who writes past it writes into the line that it has drawn."""
+    monkeypatch.setattr(sys, "stdout", past_it := Terminal())
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    with Printer(as_json=False).progress(1, "working") as bar:
+        bar.ended(None, ["one"])
+    assert ("one\n" in screen.getvalue(), past_it.getvalue()) == (True, "")
+
+
+BOTH_ON_A_TERMINAL = """
+from krixik_async._commands._printing import Printer
+printer = Printer(as_json=False)
+with printer.progress(2, "working") as bar:
+    bar.ended(None, ["word " * 30 + "[red]end"])
+    printer.note(None, ["a note"])
+"""
+LINE_BEGINS = "\r\x1b[2K"  # back to its beginning, and it is erased
+
+
+def test_what_is_printed_on_a_terminal_stands_above_the_bar() -> None:
+    """Each line on a line of its own, and as it is: neither wrapped nor read as markup."""
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-c", BOTH_ON_A_TERMINAL],
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+        timeout=30,
+        check=False,
+    )
+    os.close(theirs)
+    drawn = b""
+    with contextlib.suppress(OSError):  # EIO: the other end is closed and all is read
+        while some := os.read(ours, 100_000):
+            drawn += some
+    os.close(ours)
+    text = drawn.decode()
+    assert done.returncode == 0
+    for line in ("word " * 30 + "[red]end", "a note"):
+        assert f"{LINE_BEGINS}{line}\r\n" in text
+
+
+def test_without_rich_no_bar_is_drawn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Click alone is enough for the command line."""
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    monkeypatch.setitem(sys.modules, "rich", None)
+    with Printer(as_json=False).progress(1, "working") as bar:
+        bar.ended(None, ["one"])
+    assert (screen.getvalue(), capsys.readouterr().out) == ("", "one\n")
+
+
+def test_a_stderr_that_takes_nothing_changes_no_exit_status(
+    filled: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closed from the start, as by 2>&-, or full: there is nobody to tell, and work goes on."""
+    command = ["status", "--local", str(filled.data_dir), "-p", PIPELINE, UNKNOWN]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "krixik_async", *command], stderr=full, check=False, timeout=30
+        )
+    assert done.returncode == 5
+    monkeypatch.setattr(sys, "stderr", None)
+    printer = Printer(as_json=False)
+    with printer.progress(1, "working") as bar:
+        bar.ended(None, [])
+        printer.note(None, ["nobody hears it"])
+
+
+def test_a_line_is_one_line_whatever_a_name_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    """What ends a line or commands a terminal is shown, not carried out; in JSON it is kept."""
+    name = "new\nline\x1b[31m\x7f\x9b\ttab é.txt"
+    Printer(as_json=False).result(None, [name])
+    Printer(as_json=True).result({"input": name}, [])
+    shown, value = capsys.readouterr().out.splitlines()
+    assert shown == "new\\x0aline\\x1b[31m\\x7f\\x9b\ttab é.txt"
+    assert json.loads(value) == {"input": name}
 
 
 def test_failures_of_several_kinds_leave_with_one_status_of_their_own(
@@ -852,11 +898,11 @@ def test_failures_of_several_kinds_leave_with_one_status_of_their_own(
     other = UNKNOWN.replace("1", "2")
     failures = {UNKNOWN: FileRecordNotFound("none"), other: ServerError("broke")}
 
-    async def act(one: str) -> None:
+    async def act(one: str) -> NoReturn:
         raise failures[one]
 
     with pytest.raises(click.exceptions.Exit) as left:
-        asyncio.run(for_each("file_id", failures, act))
+        asyncio.run(for_each(Printer(as_json=False), "file_id", failures, act))
     assert (left.value.exit_code, capsys.readouterr().err) == (4, "Error: none\nError: broke\n")
 
 
@@ -869,12 +915,19 @@ def test_an_id_that_cannot_be_one_is_refused_before_anything_is_sent(filled: She
 
 
 def test_a_rejected_key_ends_a_delete_at_once(tmp_path: Path) -> None:
-    """There is no point in trying the other files."""
+    """There is no point in trying the other files; with --json that is told as JSON, too."""
     with ServerProcess(tmp_path) as server:
         environ = {"KRIXIK_API_KEY": "no-such-key"}
         options = ["--api-url", server.url, "-p", PIPELINE, UNKNOWN, UNKNOWN]
         done = CliRunner(env=environ).invoke(cli, ["delete", *options])
+        in_json = CliRunner(env=environ).invoke(cli, ["delete", "--json", *options])
     assert (done.exit_code, len(done.stderr.splitlines())) == (3, 1)
+    assert (in_json.exit_code, in_json.stdout) == (3, "")
+    assert json.loads(in_json.stderr) == {
+        "error": done.stderr.removeprefix("Error: ").rstrip(),
+        "error_kind": "AuthenticationError",
+        "status_code": 403,
+    }
 
 
 def test_what_is_pending_is_told_and_kept(
@@ -888,7 +941,7 @@ def test_what_is_pending_is_told_and_kept(
         return result
 
     with pytest.raises(click.exceptions.Exit) as left:
-        asyncio.run(follow(Printer(as_json=False), waiting, 1, tmp_path / "token"))
+        asyncio.run(follow(ANYWHERE, waiting, 1, tmp_path / "token"))
     told = capsys.readouterr()
     assert (left.value.exit_code, told.out) == (6, f"{UNKNOWN}  pending\n")
     assert (tmp_path / "token").read_text(encoding="utf-8") == result.resume_token
@@ -901,7 +954,7 @@ def test_what_cannot_be_kept_is_an_error(tmp_path: Path) -> None:
         return WaitResult([JobOutcome(request_id=UNKNOWN, state="pending", job=job)])
 
     with pytest.raises(_errors.SaveFailed, match="cannot be written: Is a directory"):
-        asyncio.run(follow(Printer(as_json=False), waiting, 1, tmp_path))
+        asyncio.run(follow(ANYWHERE, waiting, 1, tmp_path))
 
 
 def test_a_pipeline_of_vectors_is_searched_by_meaning(filled: Shelf) -> None:
@@ -909,7 +962,7 @@ def test_a_pipeline_of_vectors_is_searched_by_meaning(filled: Shelf) -> None:
     chain = "meaning=parser,text-embedder,vector-db"
     for hits_a_file in ([], ["-k", "2"]):
         (said,) = filled.json("search", "-p", chain, *hits_a_file, "harbour")
-        assert (said["items"], said["status_code"]) == ([], 200)
+        assert (said["items"], said["more"]) == ([], False)
 
 
 def test_deleting_what_is_there_leaves_with_0(folder: Path, tmp_path: Path) -> None:

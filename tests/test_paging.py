@@ -217,6 +217,39 @@ async def test_what_the_service_said_with_a_page_is_there() -> None:
 
 
 @pytest.mark.anyio
+async def test_what_is_warned_of_a_later_page_is_left_out() -> None:
+    """It is of the older files alone: only what the first page says is of all that was chosen."""
+    shelf = Shelf([5, 4, 3, 2])
+    pager = Pager(FilePages(shelf.list, page_size=3))
+    assert len([one async for one in pager]) == 4
+    assert (len(shelf.calls), pager.warnings) == (2, (3,))
+
+
+@pytest.mark.parametrize("searched", [False, True])
+@pytest.mark.anyio
+async def test_warnings_come_with_no_files_too(searched: bool) -> None:
+    """That an id is not on record, say; and nothing is searched for then."""
+
+    async def search(ids: Sequence[str]) -> Page[str]:
+        raise AssertionError(ids)
+
+    files = FilePages(Shelf([]).list, page_size=2)
+    pager: Pager[Any] = Pager(SearchPages(files, search) if searched else files)
+    assert [one async for one in pager] == []
+    assert (pager.warnings, pager.reply) == ((0,), Reply(200))
+
+
+@pytest.mark.anyio
+async def test_a_search_warns_of_what_was_chosen_and_of_its_files() -> None:
+    async def search(ids: Sequence[str]) -> Page[str]:
+        return Page(ids, attrs.evolve(found([]), warnings=("of the search",)))
+
+    pager = Pager(SearchPages(FilePages(Shelf([2, 1]).list, page_size=3), search))
+    assert [one async for one in pager] == ["f0", "f1"]
+    assert pager.warnings == (2, "of the search")
+
+
+@pytest.mark.anyio
 async def test_left_early_nothing_more_is_asked_for() -> None:
     shelf = Shelf([3, 2, 1])
     async with Pager(FilePages(shelf.list, page_size=2)) as pager:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import attrs
 import click
 
+from krixik_async._commands import _completing
 from krixik_async._commands._failing import failing
 from krixik_async._commands._printing import Printer
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from krixik_async._pipeline import Pipeline
 
 P = ParamSpec("P")
+GO_ON = "Jobs that were sent go on."
 AGAIN = "Jobs that were sent go on, and so does the same command with the same journal."
 
 
@@ -90,13 +92,13 @@ def connected(
         type=click.Path(path_type=Path, file_okay=False),
         help="Work on an embedded server in this process, whose files are in this folder.",
     )
-    @click.option("--json", "as_json", is_flag=True, help="Print JSON, one value a line.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON: results and failures.")
     @functools.wraps(command)
     def run(url: str | None, data_dir: Path | None, as_json: bool, **arguments: Any) -> None:
-        import anyio
-
         connection = Connection(url, data_dir, Printer(as_json))
-        with failing(AGAIN) if arguments.get("journal") else failing():
+        with failing(connection.printer, AGAIN if arguments.get("journal") else GO_ON):
+            import anyio
+
             anyio.run(functools.partial(command, connection, **arguments))  # type: ignore[arg-type]  # P is not known here
 
     return run
@@ -107,9 +109,10 @@ pipeline_option = click.option(
     "--pipeline",
     "chosen",
     type=_ChosenType(),
+    shell_complete=_completing.pipeline,
     required=True,
     envvar="KRIXIK_PIPELINE",
     show_envvar=True,
     metavar="FILE.yml|NAME=MODULES",
-    help="Its file, or its name and modules: books=parser,keyword-db.",
+    help="Its file, or its name and modules: books=parser,sentiment.",
 )

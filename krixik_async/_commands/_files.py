@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from krixik_async._commands._connecting import Chosen, Connection, connected, pipeline_option
 from krixik_async._commands._failing import for_each
-from krixik_async._commands._printing import columns
+from krixik_async._commands._showing import end, show_all
 from krixik_async._errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from krixik_async._models import (
-        KeywordHit,
-        KeywordSearchResult,
-        SemanticHit,
-        SemanticSearchResult,
-    )
+    from krixik_async._commands._failing import Brought
+    from krixik_async._models import KeywordHit, KeywordItem, SemanticHit, SemanticItem
+    from krixik_async._paging import Pager
     from krixik_async._pipeline import Pipeline
-
-
-class Selectors(TypedDict, total=False):
-    """Hold the arguments that choose files, as `list` and the searches take them."""
-
-    file_ids: tuple[str, ...] | None
-    file_names: tuple[str, ...] | None
-    symbolic_directory_paths: tuple[str, ...] | None
-    symbolic_file_paths: tuple[str, ...] | None
-    file_tags: list[dict[str, str]] | None
-    created_at_start: str | None
-    created_at_end: str | None
-    max_files: int
+    from krixik_async._selectors import FileSelectors
 
 
 def tags(given: Iterable[str]) -> list[dict[str, str]] | None:
@@ -58,7 +43,12 @@ _SELECTING = (
     click.option("--tag", "tag_texts", multiple=True, metavar="KEY=VALUE", help="With this tag."),
     click.option("--created-after", "created_at_start", metavar="DATE", help="UTC, inclusive."),
     click.option("--created-before", "created_at_end", metavar="DATE", help="UTC, inclusive."),
-    click.option("--max-files", type=int, default=1000, show_default=True, help="At most."),
+    click.option(
+        "--max-files",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Show so many files, and say if there are more.  [default: all]",
+    ),
 )
 
 
@@ -69,47 +59,36 @@ def selecting(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def selectors(*, tag_texts: tuple[str, ...], max_files: int, **given: Any) -> Selectors:
-    """Give the arguments of `list` and the searches."""
+def selectors(*, tag_texts: tuple[str, ...], **given: Any) -> FileSelectors:
+    """Give the arguments that choose files."""
     chosen = {name: value or None for name, value in given.items()}
     chosen["file_tags"] = tags(tag_texts)
     if not any(chosen.values()):
         chosen["symbolic_directory_paths"] = ("/*",)
-    return cast("Selectors", {**chosen, "max_files": max_files})
+    return cast("FileSelectors", chosen)
 
 
 @click.command("list")
 @pipeline_option
 @selecting
 @connected
-async def list_files(connection: Connection, chosen: Chosen, **given: Any) -> None:
-    """List finished files, newest first. All if nothing chooses, up to --max-files."""
+async def list_files(
+    connection: Connection, chosen: Chosen, max_files: int | None, **given: Any
+) -> None:
+    """List finished files, newest first. All if nothing chooses."""
+    from krixik_async._paging import DEFAULT_PAGE_SIZE
+
+    # One more than is shown tells whether there are more.
+    page_size = min(max_files or DEFAULT_PAGE_SIZE, DEFAULT_PAGE_SIZE - 1) + 1
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
-        found = await pipeline.list(**selectors(**given))
-    rows = [
-        (
-            record.file_id,
-            record.symbolic_file_path,
-            f"created {record.created_at}",
+        pager = pipeline.iter_files(page_size=page_size, **selectors(**given))
+        await show_all(
+            connection.printer,
+            pager,
+            max_files,
+            lambda record: [f"{record.file_id}  {record.created_at}  {record.symbolic_file_path}"],
         )
-        for record in found
-    ]
-    connection.printer.result(found.to_dict(), columns(rows))
-    _warn(found.warnings)
-
-
-def _warn(warnings: Iterable[object]) -> None:
-    for warning in warnings:
-        click.echo(f"Warning: {_warning_line(warning)}", err=True)
-
-
-def _warning_line(warning: object) -> str:
-    """Give `{"WARNING: not found": [ids]}`, as the service sends them, as people write it."""
-    if isinstance(warning, dict) and all(isinstance(ids, list) for ids in warning.values()):
-        parts = (f"{text}: {', '.join(map(str, ids))}" for text, ids in warning.items())
-        return "; ".join(parts).removeprefix("WARNING: ")
-    return str(warning)
 
 
 @click.command()
@@ -119,36 +98,41 @@ def _warning_line(warning: object) -> str:
 @selecting
 @connected
 async def search(
-    connection: Connection, query: str, chosen: Chosen, k: int | None, **given: Any
+    connection: Connection,
+    query: str,
+    chosen: Chosen,
+    k: int | None,
+    max_files: int | None,
+    **given: Any,
 ) -> None:
     """Search finished files. By keyword or by meaning, as the pipeline's last module says."""
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
-        found = await _search(pipeline, query, k, selectors(**given))
-    lines = [
-        f"{item.file_metadata.symbolic_directory_path.rstrip('/')}/{item.file_metadata.file_name}:"
-        f"{_hit_line(hit)}"
-        for item in found.items
-        for hit in item.search_results
-    ]
-    connection.printer.result(found.to_dict(), lines)
-    _warn(found.warnings)
+        pager = _search(pipeline, query, k, selectors(**given))
+        await show_all(connection.printer, pager, max_files, _hit_lines)
 
 
-async def _search(
-    pipeline: Pipeline, query: str, k: int | None, selected: Selectors
-) -> KeywordSearchResult | SemanticSearchResult:
+def _search(
+    pipeline: Pipeline, query: str, k: int | None, selected: FileSelectors
+) -> Pager[KeywordItem] | Pager[SemanticItem]:
     last = pipeline.module_chain[-1]
     if last == "vector-db":
         if k is None:
-            return await pipeline.semantic_search(query=query, **selected)
-        return await pipeline.semantic_search(query=query, k=k, **selected)
+            return pipeline.iter_semantic_search(query=query, **selected)
+        return pipeline.iter_semantic_search(query=query, k=k, **selected)
     if k is not None:
         raise InvalidArgument(
             "-k counts the hits of a semantic search, and the pipeline's last module is "
             f"{last}, not vector-db"
         )
-    return await pipeline.keyword_search(query=query, **selected)
+    return pipeline.iter_keyword_search(query=query, **selected)
+
+
+def _hit_lines(item: KeywordItem | SemanticItem) -> Iterator[str]:
+    about = item.file_metadata
+    for hit in item.search_results:
+        place = f"{about.symbolic_directory_path.rstrip('/')}/{about.file_name}"
+        yield f"{place}:{_hit_line(hit)}"
 
 
 def _hit_line(hit: KeywordHit | SemanticHit) -> str:
@@ -157,7 +141,7 @@ def _hit_line(hit: KeywordHit | SemanticHit) -> str:
     if isinstance(hit, KeywordHit):
         return f"{hit.line_number}: {hit.keyword}"
     first = hit.line_numbers[0] if hit.line_numbers else ""
-    return f"{first}: {hit.distance:.3f} {hit.snippet}"
+    return f"{first}: {hit.distance:.3f} {' '.join(hit.snippet.split())}"
 
 
 @click.command()
@@ -177,11 +161,11 @@ async def fetch(
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
 
-        async def fetch_one(file_id: str) -> None:
+        async def fetch_one(file_id: str) -> Brought:
             output = await pipeline.fetch_output(file_id=file_id, local_save_directory=out)
-            connection.printer.result(output.to_dict(), map(str, output.process_output_files))
+            return output.to_dict(), output.process_output_files
 
-        await for_each("file_id", file_ids, fetch_one)
+        await for_each(connection.printer, "file_id", file_ids, fetch_one)
 
 
 @click.command()
@@ -193,11 +177,11 @@ async def delete(connection: Connection, file_ids: tuple[str, ...], chosen: Chos
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
 
-        async def delete_one(file_id: str) -> None:
+        async def delete_one(file_id: str) -> Brought:
             done = await pipeline.delete(file_id=file_id)
-            connection.printer.result(done.to_dict(), [f"deleted {file_id}"])
+            return done.to_dict(), [f"deleted {file_id}"]
 
-        await for_each("file_id", file_ids, delete_one)
+        await for_each(connection.printer, "file_id", file_ids, delete_one)
 
 
 @click.command()
@@ -206,7 +190,16 @@ async def delete(connection: Connection, file_ids: tuple[str, ...], chosen: Chos
 @connected
 async def tree(connection: Connection, directory: str, chosen: Chosen) -> None:
     """Draw the symbolic folders of finished files."""
+    import attrs
+
+    from krixik_async._selectors import MAX_FILES
+
+    most = MAX_FILES[1]
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
-        found = await pipeline.show_tree(symbolic_directory_path=directory)
-    connection.printer.result(found.to_dict(), [found.render()])
+        found = await pipeline.show_tree(symbolic_directory_path=directory, max_files=most)
+    drawn = attrs.evolve(found, items=tuple(sorted(found.items)))
+    if not connection.printer.as_json:
+        connection.printer.result(None, drawn.render().splitlines())
+    more = f"{most:,} files are drawn and there may be more: choose a DIRECTORY"
+    end(connection.printer, [*drawn.items], found.warnings, more if len(found) >= most else "")

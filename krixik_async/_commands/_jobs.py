@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -10,11 +12,12 @@ import attrs
 import click
 
 from krixik_async._commands._connecting import Chosen, Connection, connected, pipeline_option
-from krixik_async._commands._failing import JOBS_FAILED, TIMED_OUT, for_each
-from krixik_async._commands._printing import Bar, Printer
+from krixik_async._commands._failing import JOBS_FAILED, TIMED_OUT, failure, for_each
+from krixik_async._commands._printing import Bar
 from krixik_async._errors import SaveFailed
 
 if TYPE_CHECKING:
+    from krixik_async._commands._failing import Brought
     from krixik_async._models import JobOutcome, ProcessStatus
     from krixik_async._reply import JSON
     from krixik_async._results import WaitResult
@@ -43,13 +46,11 @@ async def status(connection: Connection, request_ids: tuple[str, ...], chosen: C
     async with connection.open() as krixik:
         pipeline = await chosen.open(krixik)
 
-        async def ask(request_id: str) -> None:
+        async def ask(request_id: str) -> Brought:
             found = await pipeline.process_status(request_id=request_id)
-            # The answer's own id is that of the call: say which job it is of.
-            value = {**found.to_dict(), "process_id": request_id}
-            connection.printer.result(value, [_status_line(request_id, found)])
+            return found.to_dict(), [_status_line(request_id, found)]
 
-        await for_each("request_id", request_ids, ask)
+        await for_each(connection.printer, "request_id", request_ids, ask)
 
 
 def _status_line(request_id: str, found: ProcessStatus) -> str:
@@ -83,7 +84,7 @@ async def wait(
         def waiting(on_update: OnUpdate) -> Awaitable[WaitResult]:
             return pipeline.wait_until_complete(request_ids, timeout=timeout, on_update=on_update)
 
-        await follow(connection.printer, waiting, len(set(request_ids)), token_file)
+        await follow(connection, waiting, len(set(request_ids)), token_file)
 
 
 @click.command()
@@ -110,20 +111,21 @@ async def resume(
         def waiting(on_update: OnUpdate) -> Awaitable[WaitResult]:
             return krixik.wait_until_complete(jobs, timeout=timeout, on_update=on_update)
 
-        await follow(connection.printer, waiting, len(jobs), token_file)
+        await follow(connection, waiting, len(jobs), token_file)
 
 
 async def follow(
-    printer: Printer,
+    connection: Connection,
     waiting: Callable[[OnUpdate], Awaitable[WaitResult]],
     total: int,
     token_file: Path | None,
 ) -> None:
     """Print outcomes as they come; leave with the status that says how it went."""
+    printer = connection.printer
     with printer.progress(total, "waiting") as bar:
-        result = await waiting(_teller(printer, bar))
+        result = await waiting(_teller(bar))
     for outcome in result.pending:
-        tell(printer, outcome)
+        printer.result(outcome_value(outcome), [_outcome_line(outcome)])
     if result.pending and token_file is not None:
         try:
             result.save_token(token_file)
@@ -131,8 +133,13 @@ async def follow(
             why = error.strerror or type(error).__name__
             message = f"--save-token {str(token_file)!r} cannot be written: {why}"
             raise SaveFailed(message) from error
-        click.echo(
-            f"{len(result.pending)} pending: go on with krixik-async resume {token_file}", err=True
+        command = shlex.join(
+            ["krixik-async", "resume", *connection.options(), os.fspath(token_file)]
+        )
+        request_ids = [outcome.request_id for outcome in result.pending]
+        printer.note(
+            {"request_ids": [*request_ids], "command": command},
+            [f"{len(request_ids)} pending: go on with {command}"],
         )
     if result.failed or result.vanished or result.errors:
         raise click.exceptions.Exit(JOBS_FAILED)
@@ -140,18 +147,12 @@ async def follow(
         raise click.exceptions.Exit(TIMED_OUT)
 
 
-def _teller(printer: Printer, bar: Bar) -> Callable[[JobOutcome], None]:
+def _teller(bar: Bar) -> Callable[[JobOutcome], None]:
     def told(outcome: JobOutcome) -> None:
         if outcome.ended:
-            tell(printer, outcome)
-            bar.ended()
+            bar.ended(outcome_value(outcome), [_outcome_line(outcome)])
 
     return told
-
-
-def tell(printer: Printer, outcome: JobOutcome) -> None:
-    """Print one outcome."""
-    printer.result(outcome_value(outcome), [_outcome_line(outcome)])
 
 
 def outcome_value(outcome: JobOutcome) -> dict[str, JSON]:
@@ -162,7 +163,7 @@ def outcome_value(outcome: JobOutcome) -> dict[str, JSON]:
         "state": outcome.state,
         "modules": dict(outcome.modules),
         "failure_module": outcome.failure_module,
-        "error": None if outcome.error is None else str(outcome.error),
+        **failure(outcome.error),
     }
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from krixik_async._commands import _completing
 from krixik_async._commands._failing import failing
 from krixik_async._commands._printing import Printer, columns
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=_completing.module)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def modules(name: str | None, as_json: bool) -> None:
     """List the modules for pipelines, or show one."""
@@ -21,14 +22,14 @@ def modules(name: str | None, as_json: bool) -> None:
             (module.name, f"{module.takes} -> {module.gives}", ", ".join(module.models))
             for module in MODULES.values()
         ]
-        with failing():
+        with failing(printer):
             printer.result(list(MODULES), columns(rows))
         return
     import json
 
     from krixik_async._account import Account
 
-    with failing():
+    with failing(printer):
         config = Account.view_module_config(module_name=name)
         printer.result(config, json.dumps(config, indent=2).splitlines())
 
@@ -41,9 +42,7 @@ def completion(context: click.Context, shell: str) -> None:
 
     For bash, in ~/.bashrc: eval "$(krixik-async completion bash)"
     """
-    from click.shell_completion import get_completion_class
-
-    made = get_completion_class(shell)
-    assert made is not None  # of the three that are named above
-    program = context.find_root().command
-    click.echo(made(program, {}, "krixik-async", "_KRIXIK_ASYNC_COMPLETE").source())
+    printer = Printer(as_json=False)
+    with failing(printer):
+        script = _completing.script(shell, context.find_root().command)
+        printer.result(None, script.splitlines())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from krixik_async._commands import _completing
 from krixik_async._commands._connecting import Chosen, Connection, connected, pipeline_option
-from krixik_async._commands._failing import JOBS_FAILED, exit_status
+from krixik_async._commands._failing import JOBS_FAILED, exit_status, failure
 from krixik_async._commands._files import tags
 from krixik_async._commands._rehearsing import rehearse
 from krixik_async._errors import InvalidArgument
@@ -61,7 +61,7 @@ class Wanted:
             "expire_time": self.expire_time,
         }
 
-    def inputs(self) -> Iterator[FileInput]:
+    def inputs(self, printer: Printer) -> Iterator[FileInput]:
         """Give the files one by one; folders and patterns in the order of their names."""
         from krixik_async._bulk import FileInput
         from krixik_async._bulk._inputs import is_journal
@@ -69,7 +69,8 @@ class Wanted:
         for given in self.files:
             paths = _paths(given)
             if not paths:
-                click.echo(f"{given}: no file in this folder; those below are not read", err=True)
+                said = f"{given}: no file in this folder; those below are not read"
+                printer.note({"warning": said}, [f"Warning: {said}"])
             for path in paths:
                 if self.journal is not None and path != given and is_journal(path, self.journal):
                     continue
@@ -104,7 +105,9 @@ def _paths(given: str) -> list[str]:
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", shell_complete=_completing.files
+)
 @pipeline_option
 @click.option(
     "--journal",
@@ -143,7 +146,7 @@ async def process(connection: Connection, chosen: Chosen, dry_run: bool, **given
         if dry_run:
             failed = await rehearse(connection.printer, pipeline, wanted)
         else:
-            stream = _stream(pipeline, wanted)
+            stream = _stream(pipeline, wanted, connection.printer)
             try:
                 failed = await _process(connection.printer, stream, wanted.total)
             finally:
@@ -153,9 +156,9 @@ async def process(connection: Connection, chosen: Chosen, dry_run: bool, **given
         raise click.exceptions.Exit(failed.pop() if len(failed) == 1 else JOBS_FAILED)
 
 
-def _stream(pipeline: Pipeline, wanted: Wanted) -> BulkStream:
+def _stream(pipeline: Pipeline, wanted: Wanted, printer: Printer) -> BulkStream:
     return pipeline.process_many(
-        wanted.inputs(),
+        wanted.inputs(printer),
         max_in_flight=wanted.max_in_flight,
         journal=wanted.journal,
         local_save_directory=wanted.out,
@@ -169,11 +172,10 @@ def _tell_outstanding(connection: Connection, chosen: Chosen, jobs: Iterable[Job
     command = shlex.join(
         ["krixik-async", "wait", "-p", chosen.given, *connection.options(), *request_ids]
     )
-    lines = ["To go on waiting for what was sent:", command]
-    if connection.printer.as_json:
-        lines = [json.dumps({"request_ids": request_ids, "command": command})]
-    for line in lines:
-        click.echo(line, err=True)
+    connection.printer.note(
+        {"request_ids": [*request_ids], "command": command},
+        ["To go on waiting for what was sent:", command],
+    )
 
 
 async def _process(printer: Printer, stream: BulkStream, total: int) -> set[int]:
@@ -182,8 +184,7 @@ async def _process(printer: Printer, stream: BulkStream, total: int) -> set[int]
     with printer.progress(total, "processing") as bar:
         async with stream:
             async for outcome in stream:
-                printer.result(_value(outcome), [_line(outcome)])
-                bar.ended()
+                bar.ended(_value(outcome), [_line(outcome)])
                 if outcome.error is not None:
                     failed.add(exit_status(outcome.error))
     return failed
@@ -198,7 +199,7 @@ def _value(outcome: BulkOutcome) -> JSON:
         "file_name": outcome.file_name,
         "symbolic_directory_path": outcome.symbolic_directory_path,
         "saved": [str(path) for path in outcome.saved],
-        "error": None if outcome.error is None else str(outcome.error),
+        **failure(outcome.error),
         "resumed": outcome.resumed,
     }
 
