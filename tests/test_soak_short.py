@@ -135,7 +135,7 @@ def resting(*weights: Weight) -> endurance.Seen:
 
 
 def test_an_object_more_at_each_rest_is_found() -> None:
-    counts = [{"_job.Job": n, "_models.JobRef": n} for n in range(4)]
+    counts = [{"_job.Job": n, "_models._jobs.JobRef": n} for n in range(4)]
     assert resting(*(Weight(one, 0, 0, 0) for one in counts)).kept == [
         "{'_job.Job': 1} at rest 3, over rest 2",
         "{'_job.Job': 2} at rest 4, over rest 2",

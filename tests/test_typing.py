@@ -101,7 +101,9 @@ def short_names() -> Iterator[str]:
                 yield ast.unparse(node.target)
             elif isinstance(node, ast.ClassDef):
                 parents = " ".join(map(ast.unparse, node.bases))
-                if re.search(r"\bTypedDict\b|\bProtocol\b", parents):
+                # One typed dict may build on another: what they have in common is `total`.
+                more = any(keyword.arg == "total" for keyword in node.keywords)
+                if more or re.search(r"\bTypedDict\b|\bProtocol\b", parents):
                     yield node.name
 
 

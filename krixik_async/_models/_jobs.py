@@ -20,7 +20,8 @@ OverallStatus: TypeAlias = Literal["ongoing", "complete", "failed"]
 VANISHED: frozenset[JobState] = frozenset({"expired", "deleted", "not_found"})
 
 
-@attrs.frozen(kw_only=True)
+# Without weak references: a hundred thousand of them are held at once.
+@attrs.frozen(kw_only=True, weakref_slot=False)
 class JobRef:
     """Hold what is needed to find a job again, in this process or another; can be stored.
 

@@ -32,8 +32,8 @@ BOUNDED: Mapping[str, int] = {
 _HELD_BY_BOUNDED = (
     "_durations._Made",
     "_law.",
-    "_models.JobRef",
-    "_models.ProcessStatus",
+    "_models._jobs.JobRef",
+    "_models._jobs.ProcessStatus",
     "_poll_policy.Schedule",
     "_polling._entries.Crowd",
     "_polling._sweep.Sweep",
