@@ -86,6 +86,7 @@ def krixik_virtual_backend(request: pytest.FixtureRequest) -> tuple[str, dict[st
     """Give what anyio's plugin wants of a fixture `anyio_backend`, for virtual time."""
     from krixik_async.testing import _pytest_items
 
+    _pytest_items.let_anyio_run(request.node)
     return _pytest_items.virtual_backend(request.param)
 
 

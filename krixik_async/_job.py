@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Generator, Iterable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from krixik_async._arguments import names_checked
 from krixik_async._errors import InvalidArgument, InvalidArgumentType
-from krixik_async._models import JobOutcome, JobRef
+from krixik_async._models import JobOutcome, JobRef, Value
 from krixik_async._progress import ProgressDisplay, check_progress
 from krixik_async._reply import JSON, Reply
 from krixik_async._results import WaitResult, fate
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @names_checked
-class Job:
+class Job(Value):
     """Follow one file through a pipeline: `process` returns one of these. Await it to wait for it.
 
     `await job` returns the `JobOutcome` if the job completes; otherwise it raises ProcessFailed,
@@ -111,6 +111,13 @@ class Job:
         if not outcome.ok:
             raise fate(outcome)
         return outcome
+
+    def __reduce__(self) -> NoReturn:
+        # Task queues and worker processes pickle what they hand on.
+        raise TypeError(
+            "a Job belongs to its client and cannot be pickled or copied: hand on job.ref, or "
+            "job.request_id, which every wait takes"
+        )
 
     def __await__(self) -> Generator[object, None, JobOutcome]:
         return self.wait().__await__()

@@ -9,6 +9,7 @@ never raising into the loop.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import sys
 from collections.abc import Awaitable, Callable
@@ -81,7 +82,10 @@ class TaskSet:
         return len(self._tasks)
 
     def spawn(self, body: Callable[[], Awaitable[None]], *, name: str) -> OwnedTask:
-        """Start `body` now; it should report its own errors."""
+        """Start `body` now, in a copy of the caller's context; it should report its own errors.
+
+        So what is logged and traced in it is known to be the caller's.
+        """
         owned = OwnedTask(name)
         self._tasks.add(owned)
 
@@ -94,7 +98,7 @@ class TaskSet:
         if on_trio():
             import trio
 
-            trio.lowlevel.spawn_system_task(run, name=name)
+            trio.lowlevel.spawn_system_task(run, name=name, context=contextvars.copy_context())
         else:
             # The loop keeps only weak references to tasks: hold one until it is done.
             handle = asyncio.get_running_loop().create_task(run(), name=name)

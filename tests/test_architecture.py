@@ -95,7 +95,8 @@ ROOMS: dict[str, set[str]] = {
     "_journal": {"_clock", "_errors", "_offload"},
     "_bulk": {
         "_catalogue", "_closing", "_errors", "_fetching", "_journal", "_models", "_offload",
-        "_results", "_sending", "_session", "_submit", "_tasks", "_validation", "_waiting", "_wire",
+        "_results", "_sending", "_session", "_sources", "_submit", "_tasks", "_validation",
+        "_waiting", "_wire",
     },
     # what callers hold
     "_job": {
@@ -191,7 +192,8 @@ IMPORTERS: dict[str, set[str]] = {
 
 #: what only some rooms may say, as the end of a dotted name: name -> rooms
 SPEAKERS: dict[str, set[str]] = {
-    "os.environ": {"_config", "server"},  # server writes what its workers' libraries read
+    # server writes what its workers' libraries read, _transport names the variables that ssl reads
+    "os.environ": {"_config", "server", "_transport"},
     "os.getenv": set(),
     "time.time": {"_clock"},
     "time.monotonic": {"_clock"},

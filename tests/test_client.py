@@ -516,6 +516,17 @@ async def test_a_transport_that_was_handed_in_is_closed_and_a_client_is_not() ->
         assert (closed, http_client.is_closed) == (["transport"], False)
 
 
+async def test_an_http_client_that_was_closed_too_early_is_told_of() -> None:
+    async with httpx.AsyncClient() as http_client:
+        pass
+    async with Krixik(api_key=KEY, api_url=URL, http_client=http_client) as krixik:
+        with pytest.raises(ClientClosed, match="it has to outlive this client"):
+            await krixik.check_in()
+        pipeline = krixik.create_pipeline(name="books", module_chain=["parser"])
+        with pytest.raises(ClientClosed, match="it has to outlive this client"):
+            await pipeline.wait_until_complete("33333333-3333-4333-8333-333333333333")
+
+
 INTERRUPTED = """
 import anyio, signal, sys
 from krixik_async import Krixik

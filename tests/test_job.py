@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import io
 import pickle
@@ -120,6 +121,18 @@ async def test_the_reference_of_a_job_can_travel(w: World, job: Job) -> None:
 
 
 # --- waiting for one -------------------------------------------------------------------------
+
+
+async def test_a_job_itself_says_that_it_cannot_travel(job: Job) -> None:
+    """What a task queue does to its arguments ends with a sentence that tells what can."""
+    for hand_on in (pickle.dumps, copy.copy):
+        with pytest.raises(TypeError, match=r"hand on job.ref, or job.request_id"):
+            hand_on(job)
+
+
+async def test_a_job_takes_no_subscript_and_says_what_to_write(job: Job) -> None:
+    with pytest.raises(TypeError, match=r"write .request_id, or .to_dict\(\)\['request_id'\]"):
+        job["request_id"]
 
 
 async def test_awaiting_a_job_gives_its_outcome(w: World, job: Job) -> None:

@@ -16,6 +16,8 @@ from krixik_async._errors import (
     AuthenticationError,
     ClientClosed,
     ConnectFailed,
+    InvalidArgument,
+    KrixikError,
     RequestNotFound,
     ServerError,
 )
@@ -209,11 +211,15 @@ async def test_a_look_in_flight_is_adopted_by_who_comes_next() -> None:
     assert (house.looks, house.now) == ([("r1", 0.0)], 1.0)
 
 
-async def test_rejected_credentials_end_every_wait() -> None:
-    house = House(answer=lambda i, _: AuthenticationError("no") if i == "r2" else None)
+@pytest.mark.parametrize("kind", [AuthenticationError, InvalidArgument])
+async def test_rejected_credentials_and_unusable_settings_end_every_wait(
+    kind: type[KrixikError],
+) -> None:
+    """A proxy that cannot be used, for one: to ride that out as an outage would help nobody."""
+    house = House(answer=lambda i, _: kind("no") if i == "r2" else None)
     first, second = house.subscribe(ref(1)), house.subscribe(ref(2))
     for subscription in (first, second):
-        with pytest.raises(AuthenticationError):
+        with pytest.raises(kind):
             await house.ended(subscription)
     assert len(house.scheduler) == 0
 

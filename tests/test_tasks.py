@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextvars import ContextVar
 from typing import Any
 
 import anyio
@@ -42,6 +43,20 @@ async def test_a_task_runs_until_its_end_and_is_forgotten() -> None:
     await task.wait()
     assert (seen, len(tasks)) == (["done"], 0)
     await task.wait()  # and again, at once
+
+
+async def test_a_task_runs_in_a_copy_of_the_context_it_was_spawned_in() -> None:
+    """Or the spans and log records of its requests would belong to nobody."""
+    tasks, seen = TaskSet(), []
+    caller: ContextVar[str] = ContextVar("caller")
+    caller.set("span 1")
+
+    async def body() -> None:
+        seen.append(caller.get("nobody"))
+        caller.set("span 2")
+
+    await tasks.spawn(body, name="worker").wait()
+    assert (seen, caller.get()) == (["span 1"], "span 1")
 
 
 async def test_a_task_outlives_the_scope_and_the_task_it_was_spawned_in() -> None:

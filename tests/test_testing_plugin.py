@@ -17,6 +17,7 @@ STRICT = """
 filterwarnings = error
 asyncio_mode = strict
 asyncio_default_fixture_loop_scope = function
+markers = trio: as pytest-trio has it
 """
 SEND = """
     pipeline = client.create_pipeline(name="books", module_chain=["keyword-db"])
@@ -232,6 +233,35 @@ async def test_real(krixik_client) -> None:
     result.assert_outcomes(passed=2)
 
 
+@pytest.mark.parametrize("fixtures", ["krixik_client, krixik_virtual_time", "krixik_client"])
+def test_virtual_backends_are_had_in_pytest_asyncios_auto_mode_too(
+    pytester: pytest.Pytester, fixtures: str
+) -> None:
+    """There pytest-asyncio would take anyio's tests as well, and sleep ten real hours."""
+    result = run(
+        pytester,
+        f"""
+import anyio, pytest, sniffio
+seen = []
+
+@pytest.fixture
+def anyio_backend(krixik_virtual_backend):
+    return krixik_virtual_backend
+
+@pytest.mark.anyio
+async def test_ten_hours({fixtures}) -> None:
+    seen.append(sniffio.current_async_library())
+    await anyio.sleep(36_000)
+    await krixik_client.check_in()
+
+def test_on_both() -> None:
+    assert seen == ["asyncio", "trio"]
+""",
+        ini=STRICT.replace("asyncio_mode = strict", "asyncio_mode = auto"),
+    )
+    result.assert_outcomes(passed=3)
+
+
 def test_virtual_time_is_had_without_pytest_asyncio(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,
@@ -270,6 +300,10 @@ def test_two(krixik_session_server) -> None:
         (
             "import pytest\n@pytest.mark.asyncio\nasync def test_it(krixik_virtual_time): ...",
             "leave out the asyncio mark",
+        ),
+        (
+            "import pytest\n@pytest.mark.trio\nasync def test_it(krixik_virtual_time): ...",
+            "pytest-trio would run this test in real time",
         ),
         (
             "import pytest\n@pytest.mark.anyio\nasync def test_it(krixik_virtual_time): ...",

@@ -11,6 +11,8 @@ import httpcore
 import httpx
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from krixik_async._errors import AnswerLost, ConnectFailed, KrixikError, UnexpectedReply
 from krixik_async._transport._failures import describe, meaning, reported, timed_out
@@ -34,6 +36,12 @@ def made(kind: type[BaseException]) -> BaseException:
     return error
 
 
+REFUSED_BY_PROXY = aiohttp.ClientHttpProxyError(
+    aiohttp.RequestInfo(URL(SECRET_URL), "CONNECT", CIMultiDictProxy(CIMultiDict())),
+    (),
+    status=407,
+    message=f"said of {SECRET_URL}",
+)
 ALL = sorted(
     {
         kind
@@ -87,7 +95,7 @@ def caused(outer: Exception, inner: BaseException) -> Exception:
         (made(aiohttp.ClientConnectorError), ConnectFailed),
         (made(aiohttp.ClientConnectorCertificateError), ConnectFailed),
         (made(aiohttp.ClientProxyConnectionError), ConnectFailed),
-        (made(aiohttp.ClientHttpProxyError), ConnectFailed),
+        (REFUSED_BY_PROXY, ConnectFailed),
     ],
     ids=lambda value: getattr(value, "__name__", type(value).__name__),
 )
@@ -97,6 +105,21 @@ def test_what_httpx_aiohttp_calls_a_connect_time_out_is_judged_by_its_cause(
     error = meaning("process", caused(httpx.ConnectTimeout(""), cause), CONNECTED, HOST)
     assert type(error) is expected
     assert "SECRET" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (REFUSED_BY_PROXY, "the proxy answered 407"),
+        (caused(httpx.ProxyError(""), REFUSED_BY_PROXY), "the proxy answered 407"),
+        (httpx.ProxyError("502 Bad Gateway"), "the proxy answered 502"),
+        (httpx.ProxyError("said of " + SECRET_URL), "ProxyError"),
+    ],
+)
+def test_a_proxy_that_refuses_is_quoted_by_its_status_alone(error: Exception, words: str) -> None:
+    assert str(meaning("list", error, Progress(is_connecting=True), HOST)) == (
+        f"list could not connect to {HOST} ({words}). Nothing was sent"
+    )
 
 
 def test_without_aiohttp_httpxs_own_word_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,6 +135,14 @@ def test_whatever_fails_while_connecting_was_never_sent() -> None:
     )
     assert type(timed_out("x", 15.0, Progress(is_connecting=True), HOST)) is ConnectFailed
     assert str(timed_out("x", 15.0, CONNECTED, HOST)) == ("x got no answer within 15 s")
+
+
+def test_a_hook_that_raises_for_statuses_is_told_so() -> None:
+    error = meaning("list", made(httpx.HTTPStatusError), CONNECTED, HOST)  # type: ignore[arg-type]
+    assert str(error) == (
+        "list was answered, and a hook of the http_client that was passed raised HTTPStatusError: "
+        "without its raise_for_status() the answer would have been read"
+    )
 
 
 def test_a_full_pool_is_told_with_its_cure() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
 
-from krixik_async._errors import ConnectFailed, UploadRejected
+from krixik_async._errors import ConnectFailed, InvalidArgument, UploadRejected
 from krixik_async._sources import BytesSource
-from krixik_async._transport._seam import Progress, proxy_for
+from krixik_async._transport._machine import proxy_for
+from krixik_async._transport._seam import Progress
 from krixik_async._transport._sharded import ShardedSender
 from tests.transport_world import (
     KEY,
@@ -134,8 +136,45 @@ async def test_a_proxy_that_refuses_means_nothing_was_sent(
         monkeypatch.setenv("https_proxy", server.url.replace("//", f"//{user}"))
         monkeypatch.setenv("no_proxy", "")
         async with transport_to("https://krixik.test") as world:
-            with pytest.raises(ConnectFailed, match="Nothing was sent"):
+            refused = r"krixik.test:443 \(the proxy answered 407\). Nothing was sent"
+            with pytest.raises(ConnectFailed, match=refused):
                 await world.transport.call(SUBMIT, read_text)
+
+
+@pytest.mark.parametrize(
+    ("address", "wrong"),
+    [
+        ("socks5://me:SECRET@krixik.test:1080", "is of the kind 'socks5', and must be http or"),
+        ("ftp://krixik.test", "is of the kind 'ftp', and must be http or"),
+        ("http://me:SECRET@krixik.test:port", "is no URL"),
+    ],
+)
+async def test_a_proxy_that_cannot_be_used_is_named_by_its_variable(
+    address: str, wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not by its address, which may hold a password."""
+    monkeypatch.setenv("https_proxy", address)
+    monkeypatch.setenv("no_proxy", "")
+    async with transport_to("https://krixik.test") as world:
+        with pytest.raises(InvalidArgument) as info:
+            await world.transport.call(SUBMIT, read_text)
+    assert f"names for https (https_proxy, all_proxy) {wrong}" in str(info.value)
+    assert "SECRET" not in str(info.value)
+
+
+async def test_certificates_that_cannot_be_read_are_named_by_their_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("SSL_CERT_DIR", "SSLKEYLOGFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
+    async with transport_to("https://krixik.test") as world:
+        with pytest.raises(InvalidArgument) as info:
+            await world.transport.call(SUBMIT, read_text)
+    assert str(info.value) == (
+        f"what secure connections need cannot be read (SSL_CERT_FILE={tmp_path}/gone.pem): "
+        "FileNotFoundError: No such file or directory. Nothing was sent"
+    )
 
 
 async def test_a_server_that_speaks_no_tls_was_sent_nothing() -> None:

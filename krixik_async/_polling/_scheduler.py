@@ -12,6 +12,7 @@ from krixik_async._durations import Durations
 from krixik_async._errors import (
     AuthenticationError,
     ClientClosed,
+    InvalidArgument,
     KrixikError,
     RequestNotFound,
 )
@@ -29,6 +30,9 @@ from krixik_async._tasks import TaskSet
 # So many looks stand in line for an opening: submits, which stand there too, get their share, and
 # what is asked is chosen only when it can go.
 SEEKERS = 4
+# What concerns every wait, and is no outage to be ridden out: a key that is refused, a client that
+# is closed, settings of the machine (a proxy, certificates) with which nothing can be sent.
+_OF_ALL = (AuthenticationError, ClientClosed, InvalidArgument)
 
 
 class Scheduler:
@@ -183,10 +187,7 @@ class Scheduler:
                 await self._sweep(work, opening)
             else:
                 await self._ask(work, opening)
-        except AuthenticationError as error:
-            self._fail_all(error)
-        except ClientClosed as error:
-            # A wait begun on a closed client ends with that; it would be ridden out as an outage.
+        except _OF_ALL as error:
             self._fail_all(error)
         except Exception as error:  # noqa: BLE001 - a bug: these waits must end, not hang
             self._register.fail(entries, error)
@@ -197,7 +198,7 @@ class Scheduler:
         asked_at = self._clock.now()
         try:
             status = await opening.status(entry.ref)
-        except (AuthenticationError, ClientClosed):
+        except _OF_ALL:
             raise
         except KrixikError as error:
             self._answers.failure(entry, error)
@@ -208,7 +209,7 @@ class Scheduler:
         sent_at = self._clock.now()
         try:
             found = await opening.finished(chunk.crowd.pipeline, chunk.file_ids)
-        except (AuthenticationError, ClientClosed):
+        except _OF_ALL:
             raise
         except KrixikError as error:
             self._answers.list_failure(chunk, error)
@@ -231,7 +232,7 @@ class Scheduler:
             status = await opening.status(canary)
         except RequestNotFound:
             pass
-        except (AuthenticationError, ClientClosed):
+        except _OF_ALL:
             raise
         except KrixikError:
             return

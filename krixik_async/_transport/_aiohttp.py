@@ -26,7 +26,8 @@ from httpx_aiohttp import AiohttpTransport
 from krixik_async._reply import Reply
 from krixik_async._transport import _posting
 from krixik_async._transport._limits import Limit, Limits
-from krixik_async._transport._seam import Progress, Target, close_quietly, proxy_for
+from krixik_async._transport._machine import proxy_for, tls_context
+from krixik_async._transport._seam import Progress, Target, close_quietly
 
 if TYPE_CHECKING:
     from aiohttp.client_reqrep import ClientRequest
@@ -53,7 +54,7 @@ class AiohttpSender:
             # Permits bound the requests; a second bound could only make them wait twice.
             limit=0,
             keepalive_timeout=KEEPALIVE_S,
-            ssl=httpx.create_ssl_context(),
+            ssl=tls_context(),
         )
         self._session = aiohttp.ClientSession(
             connector=connector,

@@ -11,6 +11,7 @@ operating system's words) goes into our message instead.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 import sys
@@ -34,9 +35,10 @@ _UNUSABLE_URL = (httpx.UnsupportedProtocol, httpx.InvalidURL)
 _BAD_ANSWER = (
     httpx.DecodingError,
     httpx.TooManyRedirects,
-    httpx.HTTPStatusError,
     httpx.CookieConflict,
 )
+
+_STATUS = re.compile(r"[1-5]\d\d\b")
 
 
 def reported() -> tuple[type[Exception], ...]:
@@ -67,7 +69,14 @@ def meaning(name: str, error: Exception, progress: Progress, host: str) -> Krixi
         )
     if progress.is_connecting or _never_sent(error):
         return ConnectFailed(
-            f"{name} could not connect to {host} ({_system_words(error) or why}). Nothing was sent"
+            f"{name} could not connect to {host} "
+            f"({_system_words(error) or _proxys_answer(error) or why}). Nothing was sent"
+        )
+    if isinstance(error, httpx.HTTPStatusError):
+        # Nothing in httpx raises it unasked.
+        return UnexpectedReply(
+            f"{name} was answered, and a hook of the http_client that was passed raised {why}: "
+            "without its raise_for_status() the answer would have been read"
         )
     if isinstance(error, _BAD_ANSWER):
         return UnexpectedReply(f"{name} got an answer that cannot be read ({why})")
@@ -102,6 +111,18 @@ def _system_words(error: BaseException) -> str:
             own = isinstance(cause, socket.gaierror | ssl.SSLError)
             said = str(cause.strerror) if own else os.strerror(cause.errno)
     return said
+
+
+def _proxys_answer(error: BaseException) -> str:
+    """Say with which status a proxy refused to connect; "" if it is not that."""
+    aiohttp = sys.modules.get("aiohttp")
+    for cause in _causes(error):
+        if aiohttp is not None and isinstance(cause, aiohttp.ClientHttpProxyError):
+            return f"the proxy answered {cause.status}"
+        # httpcore 1.0.9 has it in the text alone: "407 Proxy Authentication Required".
+        if isinstance(cause, httpx.ProxyError) and (status := _STATUS.match(str(cause))):
+            return f"the proxy answered {status[0]}"
+    return ""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

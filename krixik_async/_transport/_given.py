@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from krixik_async._errors import ClientClosed
 from krixik_async._transport._posting import PostByOpening
 from krixik_async._transport._seam import HideQueries, Progress, close_quietly, watch_httpcore
 
@@ -29,6 +30,10 @@ class ClientSender(PostByOpening):
         self, request: httpx.Request, progress: Progress
     ) -> AsyncIterator[httpx.Response]:
         """Send it; the client's hooks, auth and proxies apply, its redirects do not."""
+        if self._client.is_closed:
+            raise ClientClosed(
+                "the http_client that was passed has been closed: it has to outlive this client"
+            )
         watch_httpcore(request, progress)
         response = await self._client.send(request, stream=True, follow_redirects=False)
         try:

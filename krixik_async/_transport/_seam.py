@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Protocol
-from urllib.request import getproxies, proxy_bypass
 
 import anyio
 import attrs
@@ -146,19 +145,3 @@ def watch_httpcore(request: httpx.Request, progress: Progress) -> None:
             progress.is_connecting = False
 
     request.extensions["trace"] = trace
-
-
-def proxy_for(url: httpx.URL) -> httpx.Proxy | None:
-    """Give the proxy that the machine's settings name for this host, if any.
-
-    Asked of the standard library rather than left to the HTTP libraries: httpx's bare transports
-    know no such settings, and aiohttp's `trust_env` also reads ~/.netrc, in a thread, for each
-    request, and would add credentials from it that a presigned form must not carry.
-    """
-    if proxy_bypass(url.host):
-        return None
-    proxies = getproxies()
-    address = proxies.get(url.scheme) or proxies.get("all")
-    if not address:
-        return None
-    return httpx.Proxy(address if "://" in address else f"http://{address}")

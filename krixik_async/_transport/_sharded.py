@@ -15,14 +15,9 @@ from contextlib import asynccontextmanager
 import anyio
 import httpx
 
+from krixik_async._transport._machine import proxy_for, tls_context
 from krixik_async._transport._posting import PostByOpening
-from krixik_async._transport._seam import (
-    CLOSE_WITHIN_S,
-    Progress,
-    close_quietly,
-    proxy_for,
-    watch_httpcore,
-)
+from krixik_async._transport._seam import CLOSE_WITHIN_S, Progress, close_quietly, watch_httpcore
 
 # As for the aiohttp sender: longer than a poll interval, shorter than load balancers allow.
 KEEPALIVE_S = 55.0
@@ -72,7 +67,7 @@ class ShardedSender(PostByOpening):
 
     def _make(self, url: httpx.URL) -> httpx.AsyncHTTPTransport:
         if self._ssl is None:
-            self._ssl = httpx.create_ssl_context()
+            self._ssl = tls_context()
         return httpx.AsyncHTTPTransport(
             verify=self._ssl,
             limits=httpx.Limits(

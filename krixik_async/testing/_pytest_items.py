@@ -75,13 +75,23 @@ def check_runs_virtually(item: pytest.Item) -> None:
     elif not inspect.iscoroutinefunction(getattr(item, "obj", None)):
         pytest.fail("virtual time is for async tests: this one is not")
     elif _is_marked_for_all(item):
-        # pytest-asyncio's item would run it on a loop of its own: pytest's hands it to us.
-        item.runtest = functools.partial(pytest.Function.runtest, item)  # type: ignore[method-assign,arg-type]
+        _leave_to_the_hooks(item)
     elif item.get_closest_marker("asyncio") is not None:
         pytest.fail(
             "pytest-asyncio would run this test in real time: leave out the asyncio mark, "
             "krixik_virtual_time runs it by itself"
         )
+    elif item.get_closest_marker("trio") is not None:
+        pytest.fail(
+            "pytest-trio would run this test in real time: use the anyio mark and a fixture "
+            "anyio_backend(krixik_virtual_backend) instead, or no mark at all for asyncio"
+        )
+
+
+def let_anyio_run(item: pytest.Item) -> None:
+    """See to it that a test on a virtual backend is not run by pytest-asyncio, in real time."""
+    if _is_marked_for_all(item):
+        _leave_to_the_hooks(item)
 
 
 def check_runs_in_real_time(item: pytest.Item) -> None:
@@ -99,6 +109,14 @@ def _is_marked_for_all(item: pytest.Item) -> bool:
         return False
     mode = item.config.getoption("asyncio_mode", None) or item.config.getini("asyncio_mode")
     return str(mode) == "auto"
+
+
+def _leave_to_the_hooks(item: pytest.Item) -> None:
+    """Run a test as pytest does, by whichever plugin takes it: ours, or anyio's.
+
+    pytest-asyncio's item would run it on a loop of its own.
+    """
+    item.runtest = functools.partial(pytest.Function.runtest, item)  # type: ignore[method-assign,arg-type]
 
 
 @contextmanager
