@@ -20,8 +20,8 @@ annotations name, and for the server that `Krixik.local` starts:
     _job _files _searching _pipeline _resetting what callers hold
     _account _client
     typing                                      what signatures call by a short name
-    server _cli                                 the embedded server, the command line
-    testing                                     tools for users' own tests
+    server testing                              the embedded server, tools for users' own tests
+    _commands _cli                              the command line
 
 A name is loaded when it is asked for; `import krixik_async` by itself takes a few milliseconds.
 """

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Generic, Protocol, Self, TypeVar
 
 import attrs
@@ -141,7 +142,7 @@ class SearchPages(Generic[T]):
                 return Page((), page.answer)
             self._warnings = page.answer.warnings
             self._waiting.extend(record.file_id for record in page.items)
-        lot = [self._waiting[at] for at in range(min(MAX_SELECTED, len(self._waiting)))]
+        lot = list(islice(self._waiting, MAX_SELECTED))
         found = await self._search(lot)
         for _ in lot:
             self._waiting.popleft()

@@ -255,17 +255,21 @@ async def send(
     `perhaps_asked` take up an exchange that another process did not live to end; of the former
     there is no raw answer any more.
     """
-    now, what, fresh_name = session.clock.now, shipment.what, shipment.fresh_name
+    now, wall = session.clock.now, session.clock.wall
+    what, fresh_name = shipment.what, shipment.fresh_name
     if recorded is None:
         exchange = submit(
             shipment.request,
             now=now,
+            wall=wall,
             what=what,
             fresh_name=fresh_name,
             perhaps_asked=perhaps_asked,
         )
     else:
-        exchange = resume(shipment.request, recorded, now=now, what=what, fresh_name=fresh_name)
+        exchange = resume(
+            shipment.request, recorded, now=now, wall=wall, what=what, fresh_name=fresh_name
+        )
     done = await _Driver(session, shipment, notes or NoNotes(), shipment.request).drive(exchange)
     asked = session.clock.wall() - (session.clock.now() - done.asked_at)
     ref = JobRef(

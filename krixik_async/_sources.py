@@ -5,7 +5,9 @@ Knows nothing of HTTP, so that preparing a file to be sent does not bring its li
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -65,10 +67,26 @@ class PathSource:
 
     def _read(self, offset: int) -> tuple[bytes, tuple[int, int]]:
         # Buffered: so that a short read is the end of the file, on every file system.
-        with self._path.open("rb") as file:
+        with open_regular(self._path) as file:
             status = os.fstat(file.fileno())
             file.seek(offset)
             return file.read(READ_BYTES), (status.st_dev, status.st_ino)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to be read. Raises OSError; also for what is none, such as a FIFO.
+
+    To open one that nobody writes to would hold a thread for ever, and no cancellation ends that.
+    """
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115 - the caller closes it
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # of no effect on regular files
 
 
 class BytesSource:

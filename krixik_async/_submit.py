@@ -11,7 +11,8 @@ so a lost ticket cannot be looked up):
 - a lost *upload* answer is looked up by the ticket's request_id: any flag true, complete or failed
   means it arrived; all false is told apart from "never arrived" by outliving the ticket; not found
   means it did not, and a new ticket is asked for. The form is only repeated on the same ticket
-  where the body demonstrably did not get through.
+  where the body demonstrably did not get through. Not found means neither where so much time has
+  gone by that the record may have expired: a process may have been suspended meanwhile.
 
 An exchange that its process did not live to end is taken up by `resume`, from the ids that were
 written down before its upload began: it starts with that look-up.
@@ -114,12 +115,18 @@ class Submitted:
 
 @attrs.define
 class _Attempt:
-    """Count what one exchange has been through. Times are of the injected monotonic clock."""
+    """Count what one exchange has been through. Times are of the injected monotonic clock.
+
+    Which may stand still while the machine sleeps; `wall` does not, and may be set. `asked_wall` is
+    its time when the last ticket was asked for.
+    """
 
     request: Submit
     fresh_name: Callable[[], str] | None
     now: Callable[[], float]
+    wall: Callable[[], float]
     what: str
+    asked_wall: float = 0.0
     tickets: int = 0
     refused: bool = False
     lost_at: float | None = None
@@ -143,6 +150,7 @@ def submit(
     request: Submit,
     *,
     now: Callable[[], float],
+    wall: Callable[[], float],
     what: str,
     fresh_name: Callable[[], str] | None = None,
     perhaps_asked: bool = False,
@@ -150,12 +158,12 @@ def submit(
     """Send one file and return `Submitted` once the service has confirmed that it is stored.
 
     `fresh_name` makes another name where the file's name is ours to choose; `what` names the file
-    in errors; `now` gives monotonic seconds. `perhaps_asked` tells that a process which is no more
-    may have asked for a ticket under this name just now. Raises what the service refused,
-    SubmitUncertain where a lost answer could not be cleared up, and the last transport error after
-    4 tickets. Errors after a ticket carry its ids.
+    in errors; `now` gives monotonic seconds and `wall` epoch seconds. `perhaps_asked` tells that a
+    process which is no more may have asked for a ticket under this name just now. Raises what the
+    service refused, SubmitUncertain where a lost answer could not be cleared up, and the last
+    transport error after 4 tickets. Errors after a ticket carry its ids.
     """
-    attempt = _Attempt(request, fresh_name, now, what)
+    attempt = _Attempt(request, fresh_name, now, wall, what)
     if perhaps_asked:
         attempt.lost_at = now()
     return (yield from _until_stored(attempt))
@@ -166,6 +174,7 @@ def resume(
     recorded: RecordedTicket,
     *,
     now: Callable[[], float],
+    wall: Callable[[], float],
     what: str,
     fresh_name: Callable[[], str] | None = None,
 ) -> Exchange:
@@ -173,17 +182,12 @@ def resume(
 
     Arguments, result and errors as `submit`; `request` is the one that the ticket was given for,
     with a name that may be asked for again. Ages count from now on, not from the ticket: that only
-    makes it wait longer, and no clock of another machine can hasten a verdict. Where the record is
-    gone but lived long enough to have been processed and to have expired, SubmitUncertain says so.
+    makes it wait longer, and no clock of another machine can hasten a verdict.
     """
-    attempt = _Attempt(request, fresh_name, now, what, tickets=1)
+    attempt = _Attempt(request, fresh_name, now, wall, what, asked_wall=wall(), tickets=1)
     begun = now()
     try:
         stored = yield from _settle(attempt, recorded, begun)
-        if not stored:
-            # The name may be a fresh one by now; the question is about the old one.
-            asked = attrs.evolve(attempt, request=request)
-            _refuse_to_guess(asked, recorded.age_s + now() - begun, recorded.life_s)
     except KrixikError as error:
         _fill(error, attempt, recorded)
         raise
@@ -212,8 +216,12 @@ def _fill(error: KrixikError, attempt: _Attempt, ticket: Ticket | RecordedTicket
     )
 
 
-def _refuse_to_guess(attempt: _Attempt, age_s: float, life_s: float) -> None:
+def _refuse_to_guess(attempt: _Attempt, ticket: Ticket | RecordedTicket, asked_at: float) -> None:
     """Raise where "not found" may also mean: taken, processed, and expired since."""
+    age_s = max(attempt.now() - asked_at, attempt.wall() - attempt.asked_wall)
+    life_s = float(attempt.request.expire_time)
+    if isinstance(ticket, RecordedTicket):
+        age_s, life_s = age_s + ticket.age_s, ticket.life_s
     if -CLOCKS_DIFFER_S <= age_s < life_s - CLOCKS_DIFFER_S:
         return
     raise _uncertain(
@@ -225,7 +233,7 @@ def _refuse_to_guess(attempt: _Attempt, age_s: float, life_s: float) -> None:
 
 def _ticket(attempt: _Attempt) -> Generator[Step, StepResult, tuple[Ticket, float]]:
     while True:
-        asked_at = attempt.now()
+        asked_at, attempt.asked_wall = attempt.now(), attempt.wall()
         attempt.tickets += 1
         try:
             result = yield AskTicket(attempt.request)
@@ -338,6 +346,7 @@ def _settle(
             # A record may not be readable yet; after that, two looks in a row are a verdict.
             absent += age >= LAG_S
             if absent >= 2:
+                _refuse_to_guess(attempt, ticket, asked_at)
                 if attempt.spent:
                     raise _never_arrived(attempt) from missing
                 return (yield from _start_over(attempt))

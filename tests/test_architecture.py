@@ -95,7 +95,8 @@ ROOMS: dict[str, set[str]] = {
     "_journal": {"_clock", "_errors", "_offload"},
     "_bulk": {
         "_catalogue", "_closing", "_errors", "_fetching", "_journal", "_models", "_offload",
-        "_results", "_sending", "_session", "_submit", "_tasks", "_validation", "_waiting", "_wire",
+        "_results", "_sending", "_session", "_sources", "_submit", "_tasks", "_validation",
+        "_waiting", "_wire",
     },
     # what callers hold
     "_job": {

@@ -39,7 +39,8 @@ from krixik_async import (
     _sending,
 )
 from krixik_async._bulk import _prints, _run
-from krixik_async._journal import _writer
+from krixik_async._clock import AnchoredClock
+from krixik_async._journal import Entry, _writer
 from krixik_async._journal._file import JournalFile
 from krixik_async._offload import InlineOffload
 from tests.client_side import (
@@ -56,6 +57,7 @@ from tests.client_side import (
     entries,
     nothing_runs,
     says,
+    world,
 )
 from tests.test_bulk import collected, filled, inputs, states
 
@@ -551,6 +553,19 @@ async def test_a_file_that_cannot_be_read_any_more_when_it_is_noted_is_not_noted
     assert (outcome.state, outcome.resumed) == ("complete", True)
 
 
+async def test_a_pipe_put_in_the_place_of_a_file_holds_nothing_up(
+    w: World, shelf: Path, journal: Path
+) -> None:
+    """Neither where it is noted, nor where it is sent."""
+    pipes = [shelf / f"pipe {n}.txt" for n in range(3)]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    entry = _prints.noted(Entry(key="a"), pipes[0], "", None)
+    assert (entry.size, entry.sha256) == (None, None)
+    outcomes = await collected(w.books().process_many(pipes, journal=journal))
+    assert states(outcomes) == ["error"] * 3
+
+
 async def test_an_outage_while_waiting_is_gone_on_with_and_not_sent_again(
     w: World, shelf: Path, journal: Path
 ) -> None:
@@ -617,6 +632,30 @@ async def test_a_journal_behind_a_link_and_a_folder_that_is_left_are_no_matter(
     assert states(outcomes) == ["complete"] * 3
     assert entries(tmp_path / "deep") == ["run.db"]
     assert (tmp_path / "deep" / "run.db").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("hours", [-30, 3, 100_000])
+async def test_a_journal_gone_on_with_by_another_clock_waits_for_what_is_alive(
+    tmp_path: Path, shelf: Path, journal: Path, hours: int
+) -> None:
+    """By that clock its records have expired long ago; the service says otherwise."""
+    async with world(tmp_path, min_module_seconds=200) as w:
+        async with w.books().process_many(shelf, journal=journal) as stream:
+            with anyio.move_on_after(60):
+                await anext(stream)
+        assert steps(journal) == dict.fromkeys(["00.txt", "01.txt", "02.txt"], "running")
+        other = Krixik(
+            api_key=KEY,
+            api_url=URL,
+            http_transport=w.wire,
+            clock=AnchoredClock(w.clock.wall() + 3600.0 * hours),
+            offload=InlineOffload(),
+            rng=random.Random(1),
+        )
+        w.clients.append(other)
+        outcomes = await collected(w.books(client=other).process_many(shelf, journal=journal))
+        assert states(outcomes) == ["complete"] * 3
+        assert await uploaded(w, w.books()) == 3
 
 
 async def test_failures_and_vanished_records_come_out_of_the_journal_as_they_were(
@@ -750,11 +789,24 @@ async def test_four_workers_share_the_work_and_each_yields_every_outcome(
     assert await uploaded(w, w.books()) == 24
 
 
+@pytest.fixture
+def first_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the first worker of a journal not be heard of, as one that is suspended."""
+    heartbeat = _writer.Journal.heartbeat
+
+    async def unless_first(self: Any) -> None:
+        if self.worker == 1:
+            await anyio.sleep_forever()
+        await heartbeat(self)
+
+    monkeypatch.setattr(_writer.Journal, "heartbeat", unless_first)
+
+
+@pytest.mark.usefixtures("first_is_silent")
 async def test_the_share_of_a_worker_that_froze_is_taken_over_and_it_finds_out_when_it_wakes(
-    w: World, tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
+    w: World, tmp_path: Path, journal: Path
 ) -> None:
     """It does nothing more to what is not its own, and gives the outcomes of whoever took over."""
-    monkeypatch.setattr(_writer, "HEARTBEAT_S", 10_000.0)
     shelf = filled(tmp_path / "many", 12)
     frozen = Freezing(w.wire, at=7)
     results: dict[str, list[BulkOutcome]] = {}
@@ -801,12 +853,12 @@ class Freezing(httpx.AsyncBaseTransport):
         return await self.wire.handle_async_request(request)
 
 
+@pytest.mark.usefixtures("first_is_silent")
 async def test_what_others_are_at_is_set_aside_in_bounds(
     w: World, tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that finds everything taken waits, instead of pulling all there is."""
     monkeypatch.setattr(_run, "SET_ASIDE_MOST", 2)
-    monkeypatch.setattr(_writer, "HEARTBEAT_S", 10_000.0)
     shelf = filled(tmp_path / "many", 6)
     frozen = Freezing(w.wire, at=1)
     pulled = 0
@@ -830,11 +882,11 @@ async def test_what_others_are_at_is_set_aside_in_bounds(
         frozen.thaw.set()
 
 
+@pytest.mark.usefixtures("first_is_silent")
 async def test_what_was_set_aside_does_not_wait_for_a_source_that_has_nothing_to_give(
-    w: World, tmp_path: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
+    w: World, tmp_path: Path, journal: Path
 ) -> None:
     """As of a queue that gives the next file when it hears of the last one's outcome."""
-    monkeypatch.setattr(_writer, "HEARTBEAT_S", 10_000.0)
     shelf = filled(tmp_path / "many", 2)
     first, second = sorted(shelf.iterdir())
     frozen, ended = Freezing(w.wire, at=1), anyio.Event()

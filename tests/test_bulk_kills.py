@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,10 +19,20 @@ from krixik_async.testing import ServerProcess
 from tests.soak.kill_and_resume import KEY, soak
 
 
-@pytest.mark.parametrize("workers", [1, 4])
-def test_killed_at_random_moments_each_file_is_processed_once(workers: int) -> None:
+@pytest.mark.parametrize(("workers", "longest_stop_s"), [(1, 0.0), (4, 4.0)])
+def test_killed_and_suspended_at_random_moments_each_file_is_processed_once(
+    workers: int, longest_stop_s: float
+) -> None:
     """One uploaded record on the server, one end in the journal, one outcome for each file."""
-    tally = soak(1, workers, seed=20261122, files=8, rounds=1, longest_kill_s=1.0)
+    tally = soak(
+        1,
+        workers,
+        seed=20261122,
+        files=8,
+        rounds=1,
+        longest_kill_s=1.0,
+        longest_stop_s=longest_stop_s,
+    )
     assert tally.wrong == []
     assert (tally.runs, tally.files) == (1, 8)
     assert tally.kills > 0
@@ -39,10 +50,10 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
         yield running
 
 
-def started(server: ServerProcess, folder: Path, backend: str) -> subprocess.Popen[str]:
+def started(server: ServerProcess, folder: Path, backend: str, *more: str) -> subprocess.Popen[str]:
     given = (server.url, KEY, "books", str(folder / "in"), str(folder / "run.db"), "", backend)
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.soak.bulk_worker", *given],
+        [sys.executable, "-m", "tests.soak.bulk_worker", *given, *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -78,3 +89,48 @@ def test_ctrl_c_leaves_the_journal_in_order_and_the_same_call_goes_on(
             "SELECT count(*), count(DISTINCT input_sha256) FROM files WHERE uploaded_at IS NOT NULL"
         )
         assert rows.fetchone() == (16, 16)
+
+
+def steps(journal: Path) -> list[str]:
+    """Read what the journal says, changing nothing."""
+    if not journal.exists():
+        return []
+    try:
+        with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as connection:
+            return [step for (step,) in connection.execute("SELECT step FROM files ORDER BY key")]
+    except sqlite3.OperationalError:
+        return []  # while the tables are made
+
+
+def told(out: str) -> list[tuple[str, bool]]:
+    """Give the outcomes that a worker has printed: state, and whether it is another's work."""
+    outcomes = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    return [(one["state"], one["resumed"]) for one in outcomes]
+
+
+def test_a_suspended_workers_share_is_taken_over_and_it_finds_out_when_it_goes_on(
+    tmp_path: Path,
+) -> None:
+    """It writes nothing over what the other has written, and yields the other's outcomes."""
+    (tmp_path / "in").mkdir()
+    for n in range(4):
+        (tmp_path / "in" / f"{n:02}.txt").write_text(f"The clocks struck {n} times in April.\n")
+    with (
+        ServerProcess(tmp_path / "server", api_key=KEY, min_module_seconds=6.0) as server,
+        started(server, tmp_path, "asyncio", "0.25") as one,
+    ):
+        while steps(tmp_path / "run.db") != ["running"] * 4:
+            assert one.poll() is None
+            time.sleep(0.02)
+        one.send_signal(signal.SIGSTOP)
+        try:
+            with started(server, tmp_path, "asyncio", "0.25") as other:
+                out, err = other.communicate(timeout=60)
+        finally:
+            one.send_signal(signal.SIGCONT)
+        assert (other.returncode, err) == (0, "")
+        assert told(out) == [("complete", False)] * 4
+        out, err = one.communicate(timeout=60)
+        assert (one.returncode, err) == (0, "")
+        assert told(out) == [("complete", True)] * 4
+    assert steps(tmp_path / "run.db") == ["complete"] * 4

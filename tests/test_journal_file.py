@@ -43,7 +43,8 @@ def enter(key: str, **changes: object) -> Callable[[sqlite3.Connection], object]
     """Give an operation that claims an entry, and writes into it."""
 
     def operation(connection: sqlite3.Connection) -> object:
-        _, entry = _rows.enter(connection, key, Claims(worker=1, now=0.0, is_dead=lambda _: True))
+        claims = Claims(worker=1, has_ended=lambda *_: True, is_dead=lambda _: True)
+        _, entry = _rows.enter(connection, key, claims)
         return _rows.write(connection, attrs.evolve(entry, **changes), 1) if changes else entry
 
     return operation
@@ -410,7 +411,7 @@ def test_a_journal_of_something_else_is_refused(
     refused(path, JournalMismatch, match, attrs.evolve(OWNER, **changes))
 
 
-@pytest.mark.parametrize(("layout", "whose"), [(1, "an older"), (3, "a newer")])
+@pytest.mark.parametrize(("layout", "whose"), [(1, "an older"), (2, "an older"), (4, "a newer")])
 def test_a_journal_of_another_layout_is_refused(path: Path, layout: int, whose: str) -> None:
     made(path)
     with closing(sqlite3.connect(path)) as connection:
@@ -534,6 +535,25 @@ def test_a_journal_that_is_taken_away_while_in_use_is_not_written_any_more(
             path.write_bytes(b"")
         with pytest.raises(JournalError, match="moved, deleted or replaced while it was in use"):
             put(file, "b")
+
+
+@pytest.mark.parametrize("what", ["deleted", "replaced"])
+def test_without_the_name_of_its_wal_no_step_is_taken_and_none_was_lost(
+    path: Path, what: str
+) -> None:
+    """A kill would lose them. In order, what is in it is folded in from where it is."""
+    with opened(path) as file:
+        put(file, "a")
+        wal = path.with_name("run.db-wal")
+        wal.unlink()
+        if what == "replaced":
+            wal.write_bytes(b"")
+        with pytest.raises(JournalError, match="or its -wal, was moved, deleted or replaced"):
+            put(file, "b")
+    assert contents(path).keys() == {"run.db"}
+    with opened(path) as file:
+        put(file, "c")
+    assert keys(path) == ["a", "c"]
 
 
 def test_damage_that_shows_while_writing_is_told_and_nothing_is_written(path: Path) -> None:

@@ -106,8 +106,9 @@ class JournalMachine(RuleBasedStateMachine):
         super().__init__()
         self.context = database()
         self.connection = self.context.__enter__()
-        self.now = 1000.0
-        self.leases: dict[int, float] = {}
+        self.beats: dict[int, int] = {}
+        self.silent: set[int] = set()
+        self.names = 0
         self.dead: set[str] = set()
         self.rows: dict[str, ModelRow] = {}
 
@@ -116,45 +117,51 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule()
     def join(self) -> None:
-        name = f"process {len(self.leases)}"
-        worker = _rows.register(self.connection, name, self.now + 60)
-        assert worker not in self.leases
-        self.leases[worker] = self.now + 60
+        self.names += 1
+        worker = _rows.register(self.connection, f"process {self.names}", 1000.0)
+        assert worker == self.names
+        self.beats[worker] = 0
 
-    @rule(seconds=st.sampled_from([1.0, 30.0, 61.0]))
-    def time_passes(self, seconds: float) -> None:
-        self.now += seconds
+    @precondition(lambda self: self.beats)
+    @rule(data=st.data())
+    def is_not_heard_of(self, data: Any) -> None:
+        self.silent.add(data.draw(st.sampled_from(sorted(self.beats))))
 
-    @precondition(lambda self: self.leases)
+    @precondition(lambda self: self.names)
     @rule(data=st.data())
     def heartbeat(self, data: Any) -> None:
-        worker = data.draw(st.sampled_from(sorted(self.leases)))
-        _rows.renew(self.connection, worker, self.now + 60)
-        if self.leases[worker]:
-            self.leases[worker] = self.now + 60
+        worker = data.draw(st.integers(1, self.names))
+        _rows.beat(self.connection, worker, 1000.0)
+        if worker in self.beats:
+            self.beats[worker] += 1
+        self.silent.discard(worker)
 
-    @precondition(lambda self: self.leases)
+    @precondition(lambda self: self.beats)
     @rule(data=st.data())
     def leave(self, data: Any) -> None:
-        worker = data.draw(st.sampled_from(sorted(self.leases)))
+        worker = data.draw(st.sampled_from(sorted(self.beats)))
         _rows.retire(self.connection, worker)
-        self.leases[worker] = 0.0
+        del self.beats[worker]
 
-    @precondition(lambda self: self.leases)
+    @precondition(lambda self: self.names)
     @rule(data=st.data())
     def is_killed(self, data: Any) -> None:
-        self.dead.add(f"process {data.draw(st.integers(0, len(self.leases) - 1))}")
+        self.dead.add(f"process {data.draw(st.integers(1, self.names))}")
 
     def others(self, owner: int | None, worker: int) -> bool:
-        if owner is None or owner == worker:
+        if owner is None or owner == worker or owner not in self.beats:
             return False
-        return self.leases[owner] > self.now and f"process {owner - 1}" not in self.dead
+        return owner not in self.silent and f"process {owner}" not in self.dead
 
-    @precondition(lambda self: self.leases)
+    def has_ended(self, worker: int, beats: int) -> bool:
+        assert beats == self.beats[worker]
+        return worker in self.silent
+
+    @precondition(lambda self: self.names)
     @rule(data=st.data(), key=st.sampled_from("abc"), fetching=st.booleans())
     def enter(self, data: Any, key: str, fetching: bool) -> None:
-        worker = data.draw(st.sampled_from(sorted(self.leases)))
-        claims = Claims(worker=worker, now=self.now, is_dead=self.dead.__contains__)
+        worker = data.draw(st.integers(1, self.names))
+        claims = Claims(worker=worker, has_ended=self.has_ended, is_dead=self.dead.__contains__)
         final = ENDS - {"complete"} if fetching else ENDS
         verdict = _rows.enter(self.connection, key, claims, final)
         row = self.rows.setdefault(key, ModelRow(Entry(key=key), None))
@@ -168,10 +175,10 @@ class JournalMachine(RuleBasedStateMachine):
             assert verdict == ("mine", row.entry)
             row.owner = worker
 
-    @precondition(lambda self: self.leases)
+    @precondition(lambda self: self.names)
     @rule(data=st.data(), key=st.sampled_from("abc"), step=steps, number=st.integers(0, 9))
     def write(self, data: Any, key: str, step: Step, number: int) -> None:
-        worker = data.draw(st.sampled_from(sorted(self.leases)))
+        worker = data.draw(st.integers(1, self.names))
         row = self.rows.get(key)
         before = Entry(key=key) if row is None else row.entry
         entry = attrs.evolve(
@@ -197,6 +204,8 @@ class JournalMachine(RuleBasedStateMachine):
         assert {key: row for key, row in found.items() if row is not None} == {
             key: (row.entry, row.owner) for key, row in self.rows.items()
         }
+        heard = {one.worker: one.beats for one in _rows.beats(self.connection)}
+        assert heard == self.beats
 
 
 TestJournalMachine = JournalMachine.TestCase
@@ -218,7 +227,7 @@ entries = st.builds(
 @settings(max_examples=50)
 def test_an_entry_comes_back_as_it_was_written(entry: Entry) -> None:
     with database() as connection:
-        claims = Claims(worker=1, now=0.0, is_dead=lambda _: False)
+        claims = Claims(worker=1, has_ended=lambda *_: False, is_dead=lambda _: False)
         assert _rows.enter(connection, entry.key, claims) == ("mine", Entry(key=entry.key))
         _rows.write(connection, entry, 1)
         assert _rows.find(connection, entry.key) == (entry, 1)

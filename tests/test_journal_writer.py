@@ -109,10 +109,20 @@ async def test_an_entry_that_cannot_be_read_for_another_reason_is_told_as_that(
 # --- leases --------------------------------------------------------------------------------------
 
 
+@asynccontextmanager
+async def beating(*journals: Journal) -> AsyncIterator[None]:
+    """Let these workers be heard of, and hear."""
+    async with anyio.create_task_group() as group:
+        for journal in journals:
+            group.start_soon(journal.heartbeat)
+        yield
+        group.cancel_scope.cancel()
+
+
 async def test_an_entry_is_its_workers_until_the_lease_runs_out(
     path: Path, clock: AnchoredClock
 ) -> None:
-    async with joined(path, clock) as one, joined(path, clock) as other:
+    async with joined(path, clock) as one, joined(path, clock) as other, beating(other):
         verdict, entry = await one.enter("a", ENDS)
         assert (verdict, entry) == ("mine", Entry(key="a"))
         entry = await step(one, entry, "ticketed", request_id="r1")
@@ -126,7 +136,7 @@ async def test_a_worker_that_slept_through_its_lease_can_write_nothing_any_more(
     path: Path, clock: AnchoredClock
 ) -> None:
     """What it was about to do it must not do: the note before it fails."""
-    async with joined(path, clock) as one, joined(path, clock) as other:
+    async with joined(path, clock) as one, joined(path, clock) as other, beating(other):
         _, entry = await one.enter("a", ENDS)
         await clock.sleep(61)
         await other.enter("a", ENDS)
@@ -138,13 +148,41 @@ async def test_a_worker_that_slept_through_its_lease_can_write_nothing_any_more(
 async def test_heartbeats_keep_a_lease_for_as_long_as_it_takes(
     path: Path, clock: AnchoredClock
 ) -> None:
+    async with joined(path, clock) as one, joined(path, clock) as other, beating(one, other):
+        _, entry = await one.enter("a", ENDS)
+        await clock.sleep(10_000)
+        assert await other.enter("a", ENDS) == ("theirs", entry)
+
+
+@pytest.mark.parametrize("ahead_s", [-86_400.0, -3600.0, 3600.0, 1e9])
+async def test_no_clock_makes_a_lease_shorter_or_longer(
+    path: Path, clock: AnchoredClock, ahead_s: float
+) -> None:
+    """Work that goes on is left alone, that of a silent worker taken over after a minute."""
+    wrong = AnchoredClock(clock.wall() + ahead_s)
+    async with joined(path, clock) as one, joined(path, wrong) as other, beating(other):
+        _, entry = await one.enter("a", ENDS)
+        _, another = await other.enter("b", ENDS)
+        async with beating(one):
+            await clock.sleep(300)
+            assert await other.enter("a", ENDS) == ("theirs", entry)
+            assert await one.enter("b", ENDS) == ("theirs", another)
+        await clock.sleep(76)
+        assert await other.enter("a", ENDS) == ("mine", entry)
+
+
+async def test_whoever_was_suspended_together_with_the_others_gives_nobody_up(
+    path: Path, clock: AnchoredClock
+) -> None:
+    """As on a machine that sleeps: the first to wake up must not take all for dead."""
     async with joined(path, clock) as one, joined(path, clock) as other:
         _, entry = await one.enter("a", ENDS)
-        async with anyio.create_task_group() as group:
-            group.start_soon(one.heartbeat)
-            await clock.sleep(10_000)
+        await clock.sleep(86_400)
+        async with beating(other):
+            await clock.sleep(59)
             assert await other.enter("a", ENDS) == ("theirs", entry)
-            group.cancel_scope.cancel()
+            await clock.sleep(2)
+            assert await other.enter("a", ENDS) == ("mine", entry)
 
 
 async def test_a_worker_that_leaves_gives_up_its_claims_at_once(

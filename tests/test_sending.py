@@ -325,10 +325,10 @@ async def test_a_file_that_may_not_be_read(
 ) -> None:
     """The operating system is asked to refuse: tests may run as a user who may read everything."""
 
-    def denied(self: Path, *args: Any, **kwargs: Any) -> Any:
-        raise PermissionError(13, "Permission denied", str(self))
+    def denied(path: Any, *args: Any) -> int:
+        raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "open", denied)
+    monkeypatch.setattr(os, "open", denied)
     await refused(w, "cannot be read: Permission denied", local_file_path=book, file_name=None)
 
 

@@ -75,12 +75,17 @@ def status(*flags: bool, overall: str = "ongoing") -> ProcessStatus:
 
 @attrs.define
 class Service:
-    """Answers each step from a script; time only passes in pauses."""
+    """Answers each step from a script; time only passes in pauses, and while suspended.
+
+    That is in the first upload, for so long by the monotonic and by the wall clock.
+    """
 
     tickets: list[Ticket | KrixikError]
     uploads: list[KrixikError | None] = attrs.field(factory=list)
     looks: list[ProcessStatus | KrixikError] = attrs.field(factory=list)
+    suspended_s: tuple[float, float] = (0.0, 0.0)
     now: float = 0.0
+    wall: float = 1e9
     steps: list[Step] = attrs.field(factory=list)
 
     def answer(self, step: Step) -> Ticket | ProcessStatus | KrixikError | None:
@@ -89,17 +94,25 @@ class Service:
             case AskTicket():
                 return self.tickets.pop(0)
             case SendForm():
+                (now, wall), self.suspended_s = self.suspended_s, (0.0, 0.0)
+                self.now, self.wall = self.now + now, self.wall + wall
                 return self.uploads.pop(0) if self.uploads else None
             case LookUp():
                 # The last answer is repeated for ever.
                 return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
             case Pause(seconds):
-                self.now += seconds
+                self.now, self.wall = self.now + seconds, self.wall + seconds
         return None
 
     def run(self, fresh_name: Callable[[], str] | None = None) -> Submitted:
         return self.drive(
-            submit(REQUEST, now=lambda: self.now, what="'moby.txt'", fresh_name=fresh_name)
+            submit(
+                REQUEST,
+                now=lambda: self.now,
+                wall=lambda: self.wall,
+                what="'moby.txt'",
+                fresh_name=fresh_name,
+            )
         )
 
     def drive(self, exchange: Exchange) -> Submitted:
@@ -281,6 +294,33 @@ def test_a_record_that_vanished_means_it_did_not_arrive_and_a_new_ticket_is_take
     assert service.names == ["moby.txt", "made up 0.txt"]
 
 
+@pytest.mark.parametrize("suspended_s", [(1500.0, 1500.0), (0.0, 1500.0), (1500.0, -3600.0)])
+def test_not_found_after_a_suspension_of_a_records_life_is_uncertain(
+    suspended_s: tuple[float, float],
+) -> None:
+    """It may have been processed and have expired, whichever of the clocks stood still."""
+    service = Service(
+        [ticket(1)], [AnswerLost("lost")], [RequestNotFound("gone")], suspended_s=suspended_s
+    )
+    with pytest.raises(
+        SubmitUncertain, match=r"15\d\d s old .* was processed and has expired"
+    ) as info:
+        service.run(names())
+    assert (info.value.request_id, info.value.file_id) == ("request 1", "file 1")
+    assert service.names == ["moby.txt"]
+
+
+def test_not_found_after_a_shorter_suspension_means_it_did_not_arrive() -> None:
+    """Of each ticket for itself."""
+    service = Service(
+        [ticket(1), ticket(2), ticket(3)],
+        [AnswerLost("lost"), AnswerLost("lost")],
+        [RequestNotFound("gone")],
+        suspended_s=(0.0, 1400.0),
+    )
+    assert service.run(names()).ticket == ticket(3)
+
+
 def test_not_found_while_the_record_may_not_be_readable_yet_is_no_verdict() -> None:
     """Stored, but read too early: a second upload would be processed twice."""
     looks: list[ProcessStatus | KrixikError] = [RequestNotFound("lag")] * 7 + [status(True)]
@@ -348,7 +388,12 @@ def take_up(
 ) -> Submitted:
     recorded = attrs.evolve(RECORDED, age_s=age_s)
     exchange = resume(
-        REQUEST, recorded, now=lambda: service.now, what="'moby.txt'", fresh_name=fresh_name
+        REQUEST,
+        recorded,
+        now=lambda: service.now,
+        wall=lambda: service.wall,
+        what="'moby.txt'",
+        fresh_name=fresh_name,
     )
     return service.drive(exchange)
 
@@ -400,5 +445,11 @@ def test_looking_after_a_recorded_ticket_gives_up_after_90_s_of_outage() -> None
 
 def test_after_a_kill_while_a_ticket_was_asked_for_taken_may_be_our_own() -> None:
     service = Service([taken(), taken(), ticket(2)])
-    exchange = submit(REQUEST, now=lambda: service.now, what="'moby.txt'", perhaps_asked=True)
+    exchange = submit(
+        REQUEST,
+        now=lambda: service.now,
+        wall=lambda: service.wall,
+        what="'moby.txt'",
+        perhaps_asked=True,
+    )
     assert service.drive(exchange).ticket == ticket(2)

@@ -318,6 +318,14 @@ async def test_a_file_that_is_not_what_was_measured_stops_the_upload(
         world.check_nothing_leaked()
 
 
+async def test_a_pipe_in_its_place_is_an_error_at_once(tmp_path: Path) -> None:
+    """To open one waits until somebody writes to it, and that cannot be cancelled."""
+    path = tmp_path / "a.txt"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="it is no regular file"):
+        await anext(PathSource(path).chunks(InlineOffload()))
+
+
 async def test_another_file_put_in_its_place_is_noticed(tmp_path: Path) -> None:
     path, other = tmp_path / "a.txt", tmp_path / "b.txt"
     path.write_bytes(CONTENT)

@@ -15,7 +15,7 @@ import attrs
 
 from krixik_async import _fetching, _sending
 from krixik_async._bulk._inputs import FileInput, Taken, called, given_file, key_of
-from krixik_async._bulk._outcomes import BulkOutcome, ended_as, job_of, outcome_of
+from krixik_async._bulk._outcomes import BulkOutcome, begun_at, ended_as, job_of, outcome_of
 from krixik_async._bulk._prints import arguments_of, is_same, noted, position_of
 from krixik_async._errors import (
     AuthenticationError,
@@ -249,14 +249,11 @@ class OneFile:
     async def _wait(self) -> None:
         job = self.job
         assert job is not None
-        result = await self._work.session.waiter.wait(
-            [job],
-            timeout=None,
-            return_when="all",
-            on_update=self._seen,
-            schedule=self._work.schedule,
-        )
-        ended = self._ended = result[job.request_id]
+        ended = await self._ended_of(job)
+        if ended.state == "pending":
+            # It has outlived its end: the clock that told when that is was another one, or was set.
+            ended = await self._ended_of(begun_at(job, self._work.session.clock.wall()))
+        self._ended = ended
         if ended.ok:
             await self._write("complete")
         elif ended.state == "failed":
@@ -265,6 +262,16 @@ class OneFile:
             await self._write("vanished", fate=ended.state)
         else:
             raise fate(ended)
+
+    async def _ended_of(self, job: JobRef) -> JobOutcome:
+        result = await self._work.session.waiter.wait(
+            [job],
+            timeout=None,
+            return_when="all",
+            on_update=self._seen,
+            schedule=self._work.schedule,
+        )
+        return result[job.request_id]
 
     async def _seen(self, outcome: JobOutcome) -> None:
         if outcome.last_status is not None and self._entry.reached == "uploaded":

@@ -77,6 +77,12 @@ def job_of(entry: Entry, *, pipeline: str, modules: int, account: str) -> JobRef
     )
 
 
+def begun_at(job: JobRef, now: float) -> JobRef:
+    """Give the job as if it had been submitted at `now`: it lives as long from there."""
+    life_s = (job.expires_at or 0.0) - (job.submitted_at or 0.0)
+    return attrs.evolve(job, submitted_at=now, expires_at=now + life_s)
+
+
 def ended_as(job: JobRef, entry: Entry) -> JobOutcome | None:
     """Give how a process ended by the entry's account; None if it did not."""
     step = entry.reached

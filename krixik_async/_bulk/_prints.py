@@ -19,6 +19,7 @@ import attrs
 
 from krixik_async._journal import Entry
 from krixik_async._sending import GivenFile, LocalFile
+from krixik_async._sources import open_regular
 
 
 @attrs.frozen(kw_only=True)
@@ -118,7 +119,7 @@ def _plain(value: object) -> object:
 
 
 def _of_path(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return _digest(file)
 
 

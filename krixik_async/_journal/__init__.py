@@ -1,8 +1,8 @@
 """The journal of bulk work: each file's step is written down before it is taken.
 
 `_steps` is the law, without I/O; `_schema` the tables and whose they are; `_file` owns the SQLite
-file; `_rows` reads and writes it; `_writer` is what a run uses,
-`_look` what a dry run does.
+file; `_rows` reads and writes it; `_leases` tells which workers are at work; `_writer` is what a
+run uses, `_look` what a dry run does.
 """
 
 from krixik_async._journal._look import JournalLook

@@ -1,6 +1,6 @@
 """Telling whether another process of this machine still lives.
 
-A lease tells it after 60 s. Where the system can tell it at once, a run that is started again
+A lease tells it after a minute. Where the system can tell it at once, a run that is started again
 right after a kill need not wait for its own dead predecessor. What cannot be told is left to the
 lease: on other systems than Linux, for other machines, for other containers.
 """

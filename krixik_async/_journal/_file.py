@@ -99,8 +99,7 @@ class JournalFile:
         try:
             with self._explained():
                 self._prepare(owner)
-                opened = self._path.stat()
-                self._identity = opened.st_dev, opened.st_ino
+                self._identities = self._look()
         except BaseException:
             self._connection.close()
             raise
@@ -187,16 +186,20 @@ class JournalFile:
                 self._fold()
 
     def _refuse_if_moved(self) -> None:
-        """Refuse to write what nobody would find again: SQLite goes on in a file without a name."""
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            found = None
-        if found is None or (found.st_dev, found.st_ino) != self._identity:
+        """Refuse to write what nobody would find again: SQLite goes on in a file without a name.
+
+        Without the name of the -wal the newest steps would be lost by a kill only; in order, they
+        are folded into the file from where they are.
+        """
+        if self._look() != self._identities:
             raise JournalError(
-                f"{self._where} was moved, deleted or replaced while it was in use, so no further "
-                "step is taken: put it back, together with its -wal, and make the same call again"
+                f"{self._where}, or its -wal, was moved, deleted or replaced while it was in use, "
+                "so no further step is taken: put back what is missing (a -wal that was deleted is "
+                "not needed: it is folded in now) and make the same call again"
             )
+
+    def _look(self) -> list[tuple[int, int] | None]:
+        return [_identity(path) for path in (self._path, self._wal)]
 
     def close(self) -> None:
         """Close it; the last process to do so folds the -wal into the file."""
@@ -235,8 +238,9 @@ def explained(error: sqlite3.Error, where: str) -> JournalError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Busy(
-            f"{where} is locked by another program: close what has it open; nothing is lost, the "
-            "same call goes on where it stopped"
+            f"{where} is locked by another program, or by a worker that was suspended as it wrote: "
+            "close what has it open, or let it go on; nothing is lost, the same call goes on where "
+            "it stopped"
         )
     if code == sqlite3.SQLITE_FULL:
         return JournalError(
@@ -253,6 +257,14 @@ def explained(error: sqlite3.Error, where: str) -> JournalError:
     if code == sqlite3.SQLITE_CORRUPT:
         return damaged(where, str(error))
     return JournalError(f"{where} cannot be used: {error}")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _size(path: Path) -> int:

@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 from krixik_async._errors import JournalError
 from krixik_async._journal._alive import is_dead
 from krixik_async._journal._file import JournalFile, Written
-from krixik_async._journal._rows import Claims, find
+from krixik_async._journal._leases import Leases
+from krixik_async._journal._rows import Claims, beats, find
 from krixik_async._journal._schema import Owner
 from krixik_async._journal._steps import Entry
 
@@ -42,7 +43,9 @@ class JournalLook:
             found = find(connection, key)
             if found is None:
                 return None
-            claims = Claims(worker=0, now=now, is_dead=is_dead)
+            leases = Leases()
+            leases.judge(beats(connection), now)
+            claims = Claims(worker=0, has_ended=leases.has_ended, is_dead=is_dead)
             return found[0], claims.is_others(connection, found[1])
 
         one = Written(operation, durable=False)

@@ -1,6 +1,6 @@
 """What is read and written of a journal, each as one operation within a transaction.
 
-Claims: an entry belongs to the worker in its `owner` column as long as that worker's lease runs.
+Claims: an entry belongs to the worker in its `owner` column as long as that worker is heard of.
 Everything that a worker writes of an entry is written only if the entry is still its own, so a
 worker that slept through its lease and lost an entry can do no harm when it wakes up.
 
@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 
 from krixik_async._errors import JournalError, KrixikError
+from krixik_async._journal._leases import Beat
 from krixik_async._journal._schema import damaged
 from krixik_async._journal._steps import ENDS, OPEN_ENDS, Entry, Step, may_follow
 
@@ -38,10 +39,14 @@ class StepRefused(JournalError):
 
 @attrs.frozen(kw_only=True)
 class Claims:
-    """Judge who owns what: `now` is epoch seconds, `is_dead` knows processes by their names."""
+    """Judge who owns what.
+
+    `has_ended` tells of a worker and its heartbeats so far whether its lease has ended, `is_dead`
+    knows processes by their names.
+    """
 
     worker: int
-    now: float
+    has_ended: Callable[[int, int], bool]
     is_dead: Callable[[str], bool]
 
     def is_others(self, connection: sqlite3.Connection, owner: int | None) -> bool:
@@ -49,22 +54,29 @@ class Claims:
         if owner is None or owner == self.worker:
             return False
         row = connection.execute(
-            "SELECT process, lease_until FROM workers WHERE id = ?", (owner,)
+            "SELECT process, beats FROM workers WHERE id = ?", (owner,)
         ).fetchone()
-        return row is not None and row[1] > self.now and not self.is_dead(row[0])
+        return row is not None and not self.has_ended(owner, row[1]) and not self.is_dead(row[0])
 
 
-def register(connection: sqlite3.Connection, process: str, lease_until: float) -> int:
+def register(connection: sqlite3.Connection, process: str, now: float) -> int:
     """Add a worker and give its id, which no other worker of this journal has ever had."""
     cursor = connection.execute(
-        "INSERT INTO workers (process, lease_until) VALUES (?, ?)", (process, lease_until)
+        "INSERT INTO workers (process, beats, heard_at) VALUES (?, 0, ?)", (process, now)
     )
     return int(cursor.lastrowid or 0)
 
 
-def renew(connection: sqlite3.Connection, worker: int, lease_until: float) -> None:
-    """Let a worker's lease run on."""
-    connection.execute("UPDATE workers SET lease_until = ? WHERE id = ?", (lease_until, worker))
+def beat(connection: sqlite3.Connection, worker: int, now: float) -> None:
+    """Let a worker be heard of once more."""
+    connection.execute(
+        "UPDATE workers SET beats = beats + 1, heard_at = ? WHERE id = ?", (now, worker)
+    )
+
+
+def beats(connection: sqlite3.Connection) -> list[Beat]:
+    """Give how often each worker has been heard of."""
+    return [Beat(*row) for row in connection.execute("SELECT id, beats, heard_at FROM workers")]
 
 
 def retire(connection: sqlite3.Connection, worker: int) -> None:

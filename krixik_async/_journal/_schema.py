@@ -18,8 +18,8 @@ from krixik_async._journal._steps import STEPS
 
 # "krxj" as SQLite's application id, so that a database of something else is told from a journal.
 APPLICATION_ID = 0x6B72786A
-# 1, without checksums, was in use before the first release.
-VERSION = 2
+# 1, without checksums, and 2, with leases by the clock, were in use before the first release.
+VERSION = 3
 
 _STEPS = ", ".join(f"'{step}'" for step in STEPS)
 _CREATE = f"""
@@ -34,7 +34,8 @@ CREATE TABLE marks (
 CREATE TABLE workers (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     process TEXT NOT NULL,
-    lease_until REAL NOT NULL
+    beats INTEGER NOT NULL,
+    heard_at REAL NOT NULL
 );
 CREATE TABLE files (
     id INTEGER PRIMARY KEY,

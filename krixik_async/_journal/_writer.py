@@ -12,6 +12,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from krixik_async._errors import JournalError
 from krixik_async._journal import _rows
 from krixik_async._journal._alive import is_dead, name_of
 from krixik_async._journal._file import Busy, JournalFile, Written
+from krixik_async._journal._leases import HEARTBEAT_S, Beat, Leases
 from krixik_async._journal._rows import Claims, Verdict
 from krixik_async._journal._schema import Owner
 from krixik_async._journal._steps import DURABLE, Entry, Step
@@ -31,10 +33,6 @@ T = TypeVar("T")
 
 logger = logging.getLogger("krixik_async")
 
-# A worker that has not been heard of for this long is given up, and its share is anyone's.
-LEASE_S = 60.0
-# Three heartbeats may fail before that.
-HEARTBEAT_S = 15.0
 # For how long, and in what steps, another program's lock on the file is waited for.
 LOCKED_S = 30.0
 ASK_AGAIN_S = 0.2
@@ -49,26 +47,38 @@ class Journal:
         self._offload = offload
         self._waiting: list[Written] = []
         self._turn = anyio.Lock()
+        self._leases = Leases()
         self.worker = 0
 
     async def join(self) -> None:
         """Become one of the journal's workers."""
-        until = self._clock.wall() + LEASE_S
-        process = name_of(os.getpid())
-        self.worker = await self._do(lambda c: _rows.register(c, process, until))
+        process, now = name_of(os.getpid()), self._clock.wall()
+
+        def operation(connection: sqlite3.Connection) -> tuple[int, list[Beat]]:
+            worker = _rows.register(connection, process, now)
+            return worker, _rows.beats(connection)
+
+        self.worker, workers = await self._do(operation)
+        self._leases.listen(workers)
 
     async def heartbeat(self) -> None:
-        """Let the lease run on, again and again; ends by being cancelled or by raising."""
+        """Be heard of, and hear of the others, again and again.
+
+        Ends by being cancelled or by raising. A worker that does not beat keeps no claim for
+        longer than a lease, and gives nobody up but the dead.
+        """
         while True:
             await self._clock.sleep(HEARTBEAT_S)
-            await self._do(self._renew)
+            now = self._clock.wall()
+            self._leases.listen(await self._do(partial(self._beat, now)))
 
-    def _renew(self, connection: sqlite3.Connection) -> None:
-        _rows.renew(connection, self.worker, self._clock.wall() + LEASE_S)
+    def _beat(self, now: float, connection: sqlite3.Connection) -> list[Beat]:
+        _rows.beat(connection, self.worker, now)
+        return _rows.beats(connection)
 
     async def enter(self, key: str, final: frozenset[Step]) -> tuple[Verdict, Entry]:
         """Claim the entry of a key; see `_rows.enter`."""
-        claims = Claims(worker=self.worker, now=self._clock.wall(), is_dead=is_dead)
+        claims = Claims(worker=self.worker, has_ended=self._leases.has_ended, is_dead=is_dead)
         return await self._do(lambda c: _rows.enter(c, key, claims, final))
 
     async def write(self, entry: Entry) -> Entry:

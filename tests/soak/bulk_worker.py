@@ -1,8 +1,8 @@
 """One process that works on a journal: what the tests kill.
 
-python -m tests.soak.bulk_worker URL KEY PIPELINE FOLDER JOURNAL OUT BACKEND
+python -m tests.soak.bulk_worker URL KEY PIPELINE FOLDER JOURNAL OUT BACKEND [HEARTBEAT_S]
 
-Prints "started" when it begins, then a line of JSON for each outcome.
+Prints "started" when it begins, then a line of JSON for each outcome. A lease is four heartbeats.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import anyio
 
 from krixik_async import Krixik
+from krixik_async._journal import _writer
 
 
 async def work(url: str, key: str, name: str, folder: str, journal: str, out: str) -> None:
@@ -40,4 +41,6 @@ async def work(url: str, key: str, name: str, folder: str, journal: str, out: st
 if __name__ == "__main__":
     # A shell lets what it starts in the background ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if len(sys.argv) > 8:
+        _writer.HEARTBEAT_S = float(sys.argv[8])
     anyio.run(work, *sys.argv[1:7], backend=sys.argv[7])

@@ -8,6 +8,10 @@ through. Then every file must have exactly one uploaded record on the server, an
 journal, complete; and whoever ran through must have yielded one outcome for each. The summary says
 in which steps the killed processes had left their files: those are the ways back that were tried.
 
+With `--stops S` one process after the other is also suspended, for up to S seconds, and goes on:
+with leases of 2 seconds (instead of 60) its companions take its work over in the midst of it. The
+summary says at which steps they did.
+
 Meanwhile the server goes wrong at random, each of nine ways with the probability `--faults`, and
 takes the worst to be true of a second upload to one ticket: it would fail the job. What faults do
 to an input (too many lost answers in a row, say) is an error for that run of the call and is taken
@@ -46,10 +50,13 @@ from krixik_async.testing import (
     Throttle,
     Truncate,
 )
+from tests.soak.suspending import Suspender
 
 KEY = "11111111-1111-4111-8111-111111111111"
 LONGEST_KILL_S = 4.0
 LAST_TRIES = 4
+# Where processes are suspended, so that a lease ends before they go on.
+HEARTBEAT_S = 0.5
 
 
 @attrs.define
@@ -62,6 +69,8 @@ class Tally:
     files: int = 0
     faults: int = 0
     left: collections.Counter[str] = attrs.field(factory=collections.Counter)
+    stops: int = 0
+    overtaken: collections.Counter[str] = attrs.field(factory=collections.Counter)
     wrong: list[str] = attrs.field(factory=list)
     lock: threading.Lock = attrs.field(factory=threading.Lock, repr=False)
 
@@ -78,6 +87,13 @@ class Run:
     tally: Tally
     rounds: int
     longest_kill_s: float
+    longest_stop_s: float
+    suspender: Suspender = attrs.field(init=False)
+
+    @suspender.default
+    def _made(self) -> Suspender:
+        rng = random.Random(self.rng.random())
+        return Suspender(self.journal, rng, self.longest_stop_s)
 
     @property
     def pipeline(self) -> str:
@@ -102,12 +118,15 @@ class Run:
         given = (self.url, KEY, self.pipeline, str(self.folder / "in"), str(self.journal))
         out = str(self.folder / "out") if self.number % 2 else ""
         backend = self.rng.choice(["asyncio", "trio"])
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.soak.bulk_worker", *given, out, backend],
+        beat = [str(HEARTBEAT_S)] if self.longest_stop_s else []
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.soak.bulk_worker", *given, out, backend, *beat],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.suspender.watch(process)
+        return process
 
     def kill(self, process: subprocess.Popen[str]) -> None:
         """Let it begin, then kill it; it may have been quicker."""
@@ -136,6 +155,19 @@ class Run:
 
     def go(self, workers: int) -> None:
         self.write()
+        with self.suspender.at_work():
+            self.work(workers)
+        steps = self.steps()
+        self.expect(len(steps) == self.files, f"{len(steps)} entries for {self.files} files")
+        ends = collections.Counter(steps.values())
+        self.expect(set(ends) == {"fetched" if self.number % 2 else "complete"}, str(ends))
+        with self.tally.lock:
+            self.tally.runs += 1
+            self.tally.files += self.files
+            self.tally.stops += self.suspender.stops
+            self.tally.overtaken.update(self.suspender.overtaken)
+
+    def work(self, workers: int) -> None:
         for _ in range(self.rng.randint(1, self.rounds)):
             processes = [self.start() for _ in range(workers)]
             # With several, some are let go on and have to take over the others' share.
@@ -151,13 +183,6 @@ class Run:
             done = [self.see_through(process, is_last=not tries_left) for process in last]
             if all(done):
                 break
-        steps = self.steps()
-        self.expect(len(steps) == self.files, f"{len(steps)} entries for {self.files} files")
-        ends = collections.Counter(steps.values())
-        self.expect(set(ends) == {"fetched" if self.number % 2 else "complete"}, str(ends))
-        with self.tally.lock:
-            self.tally.runs += 1
-            self.tally.files += self.files
 
     def see_through(self, process: subprocess.Popen[str], *, is_last: bool = False) -> bool:
         """Let it end; tell whether everything is complete."""
@@ -215,7 +240,9 @@ def soak(
     at_a_time: int = 6,
     rounds: int = 3,
     longest_kill_s: float = LONGEST_KILL_S,
+    longest_stop_s: float = 0.0,
     chance: float = 0.0,
+    ticket_seconds: float = 2.0,
 ) -> Tally:
     """Carry the runs out against one server and count."""
     tally = Tally()
@@ -224,7 +251,7 @@ def soak(
             Path(folder) / "server",
             api_key=KEY,
             faults=troubles(chance, seed),
-            ticket_seconds=2,
+            ticket_seconds=ticket_seconds,
             min_module_seconds=0.05,
         ) as server:
             todo = [
@@ -237,6 +264,7 @@ def soak(
                     tally,
                     rounds,
                     longest_kill_s,
+                    longest_stop_s,
                 )
                 for n in range(runs)
             ]
@@ -257,6 +285,8 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=24)
     parser.add_argument("--at-a-time", type=int, default=6)
     parser.add_argument("--faults", type=float, default=0.01, help="probability of each kind")
+    parser.add_argument("--stops", type=float, default=0.0, help="the longest, in seconds")
+    parser.add_argument("--ticket-seconds", type=float, default=2.0)
     given = parser.parse_args()
     began = time.monotonic()
     tally = soak(
@@ -265,13 +295,17 @@ def main() -> None:
         given.seed,
         files=given.files,
         at_a_time=given.at_a_time,
+        longest_stop_s=given.stops,
         chance=given.faults,
+        ticket_seconds=given.ticket_seconds,
     )
     print(
         f"{tally.runs} runs with {given.workers} worker(s), {tally.files} files, "
-        f"{tally.kills} kills, {tally.faults} faults, {time.monotonic() - began:.0f} s"
+        f"{tally.kills} kills, {tally.stops} stops, {tally.faults} faults, "
+        f"{time.monotonic() - began:.0f} s"
     )
     print("left by the killed:", dict(tally.left.most_common()))
+    print("taken over from the suspended:", dict(tally.overtaken.most_common()))
     print("wrong:", len(tally.wrong))
     print("\n".join(tally.wrong[:20]))
     sys.exit(bool(tally.wrong))
