@@ -33,21 +33,20 @@ def write(folder: Path, docs: Path = ROOT / "docs") -> None:
 
 _HEAD = """# Benchmarks
 
-This page is written by `make bench` from the raw numbers in `benchmarks/results`; what is measured
-and how is said at the head of each module in `benchmarks/`. Client and server are processes of
-their own, each on its core; the variants run in turns in every round; figures are medians over the
-rounds. "official" is the sync client krixik 1.1.19 in its own environment. "Faster by" and "cheaper
-by" are factors: where one is below 1, krixik_async is slower or takes more."""
+`make bench` writes this page from the raw numbers in `benchmarks/results`; the modules in
+`benchmarks/` say how each was measured. Client and server are separate processes, each on its own
+core; the variants take turns in every round; figures are medians over the rounds. "official" is the
+sync client krixik 1.1.19. "Faster by" and "cheaper by" are factors: below 1, krixik_async is slower
+or takes more."""
 
 
 _REQUESTS = """## Status requests on one core
 
-How many a second, through the public API, and what 1,000 cost in CPU seconds. With no latency the
-CPU is what counts; with latency, how many are under way at once."""
+How many a second, through the public API, and the CPU seconds that 1,000 take. Without latency the
+CPU is what counts; with latency, how many requests are under way at once."""
 
-_SERVER = """The server's own CPU time is in the last column: it is not what limits any client, as
-what the load generator in C gets out of it shows too. The official client's numbers are those of
-its own workers (one, or 32 threads) whatever the heading says."""
+_SERVER = """The last column, and the load generator in C, show that the server limits no client.
+The official client always has its own workers, one or 32 threads, whatever the heading says."""
 
 _ONE_JOB = """## One small job
 
@@ -55,22 +54,23 @@ From `process(wait_for_process=True)` to the output on disk, on a server that ne
 
 _WAITING = """## Waiting for 10,000 jobs
 
-All submitted at once; durations lognormal around 20 s (sigma 0.25), 2 % of them failures; the
-service answers after 50 ms. The delay is the time from a job's end to its outcome in the caller's
-hands. The policies of others are what their SDKs do by default, driven by this client's engine;
-they and what goes without the bulk look may have 1,024 requests under way, for they want more than
+All submitted at once; durations are lognormal around 20 s (sigma 0.25), 2 % of the jobs fail, and
+the service answers after 50 ms. The delay is the time from a job's end to its outcome in the
+caller's hands. The other policies are the defaults of other SDKs, driven by this client's engine.
+They, and the run without the bulk look, may have 1,024 requests under way, for they want more than
 the default of 64 can carry."""
 
 _MANY = """## Many waiting jobs
 
-What more is resident two minutes into the wait for so many jobs, none of which ends, and the CPU
-time of those minutes (which are virtual: the process runs for no longer than its CPU time). The
-jobs are given as references, or as bare request_ids, whose file_ids the client finds out."""
+How much resident memory has grown two minutes into a wait for so many jobs, none of which ends, and
+the CPU time of those minutes (in virtual time: the process runs only for its CPU time). The jobs
+are given as references, or as bare request_ids, whose file_ids the client has to find out."""
 
 _SUBMITTING = """## Sending 1,000 files of 100 kB
 
 `process` without waiting: a ticket and an upload for each file. With 50 ms of latency the official
-client in a loop sends 100 of them. Peak memory, and what of it came with the files."""
+client in a loop sends only 100 of them. The last columns are the peak memory, and how much of it
+came with the files."""
 
 _IMPORTING = """## Importing
 

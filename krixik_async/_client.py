@@ -46,23 +46,25 @@ LOCAL_URL = "http://krixik.local"
 
 @names_checked
 class Krixik(Account, Closing):
-    """Be one account's connection to Krixik: an async context manager that makes pipelines.
+    """Connect to one Krixik account: an async context manager that makes pipelines.
 
-    `api_key` and `api_url` are required; see `from_env` and `local` for the other two ways in.
-    Settings, all optional: `max_in_flight` (64) bounds the requests under way and `rate_limit`
-    (requests per second, default none) what is sent over time, both over everything the client
-    sends; `attempts` (4) is tries a call, `backoff_s` (0.5) and `backoff_cap_s` (30) bound the
-    random pause between them; `connect_timeout_s` is 10; `attempt_timeout_s` overrides each call's
-    own bound; `bulk_look` (True) lets waits look at many jobs with one list request.
+    `api_key` and `api_url` are required; `from_env` and `local` are the two other ways to make a
+    client. All else is optional. Settings, which hold for everything that the client sends:
+
+    - `max_in_flight` (64): requests under way at once; `rate_limit` (None): requests per second
+    - `attempts` (4): tries per call; `backoff_s` (0.5) and `backoff_cap_s` (30) bound the random
+      pause between them
+    - `connect_timeout_s` (10); `attempt_timeout_s` (None: each call has its own limit)
+    - `bulk_look` (True): whether a wait may check many jobs with one list request
+
     `http_client`, an `httpx.AsyncClient`, replaces the default transport (for proxies,
-    certificates, hooks, respx) and stays the caller's to close; `http_transport`, an
+    certificates, hooks, respx) and is yours to close; `http_transport`, an
     `httpx.AsyncBaseTransport`, replaces it too and is closed with the client. `durations` is what
-    was learned before of how long jobs take. `clock`, `offload` and `rng` are for virtual time and
-    repeatable tests.
+    an earlier client learned of how long jobs take. `clock`, `offload` and `rng` are for tests.
 
-    Does no I/O before the first call and holds no global state: any number of clients and accounts
-    live in one process, each on the event loop of its first call. Runs on asyncio and trio. May be
-    opened in one task and closed in another. Raises InvalidArgument for settings out of range.
+    Does no I/O before the first call and has no global state: a process may hold any number of
+    clients, each on the event loop of its first call (asyncio or trio). May be opened in one task
+    and closed in another. Raises InvalidArgument for settings out of range.
     """
 
     # Of a copy that `with_options` made: keeps what it was made of from being collected.
@@ -94,7 +96,7 @@ class Krixik(Account, Closing):
 
     @property
     def durations(self) -> Durations:
-        """Give what was learned of how long jobs take, to keep it for another process."""
+        """Return what was learned of how long jobs take, to keep it for another client."""
         return self._opened.scheduler.durations
 
     @classmethod
@@ -112,12 +114,12 @@ class Krixik(Account, Closing):
         rng: random.Random | None = None,
         **settings: Unpack[Settings],
     ) -> Self:
-        """Make a client of KRIXIK_API_KEY and KRIXIK_API_URL.
+        """Make a client from KRIXIK_API_KEY and KRIXIK_API_URL in the environment or `.env`.
 
-        Looked up in this order: argument, KRIXIK_*, MY_* (MY_API_KEY, MY_API_URL), and the same
-        names in `.env` in the working folder. `environ` and `dotenv_path` stand in for the
-        process's own; the rest as in `Krixik`. Raises InvalidArgument naming the variables if one
-        is found nowhere.
+        The first that is set counts: the argument, KRIXIK_*, MY_* (MY_API_KEY, MY_API_URL), the
+        same names in `.env` in the working folder. `environ` and `dotenv_path` replace the
+        process's own; all else is as in `Krixik`. Raises InvalidArgument, naming the variables, if
+        none is set.
         """
         key, url = read_credentials(api_key, api_url, environ=environ, dotenv_path=dotenv_path)
         return cls(
@@ -145,15 +147,18 @@ class Krixik(Account, Closing):
         rng: random.Random | None = None,
         **settings: Unpack[Settings],
     ) -> Self:
-        """Make a client on an embedded server inside this process: no account, no socket.
+        """Make a client of an embedded server inside this process: no account, no socket.
 
-        Without `data_dir` everything lives in a temporary folder that goes with the client; with
-        it the files last, and a second opener of the same folder gets a clear error.
-        `model_dir` is where model weights are (`<model_dir>/<model>/`, or a Hugging Face cache).
-        For tests and demos: the modules named in `simulate` put out a well-formed placeholder
-        instead of computing, `min_module_seconds` makes each take at least that long, and `faults`
-        lets calls go wrong as a `krixik_async.testing.FaultPlan` says. Raises InvalidArgument for
-        a name that is no module, and MissingExtra without `pip install "krixik-async[server]"`.
+        Files are kept in `data_dir`, which one process at a time can open, or without it in a
+        temporary folder that is removed with the client. `model_dir` is where model weights are
+        (`<model_dir>/<model>/`, or a Hugging Face cache).
+
+        For tests: the modules named in `simulate` put out a well-formed placeholder instead of
+        computing; `min_module_seconds` makes each module take at least that long; `faults` is a
+        `krixik_async.testing.FaultPlan` of calls that go wrong.
+
+        Raises InvalidArgument for an unknown module, and MissingExtra without
+        `pip install "krixik-async[server]"`.
         """
         from krixik_async._transport import InProcessTransport
         from krixik_async.server import ServerSettings, create_app
@@ -183,8 +188,8 @@ class Krixik(Account, Closing):
     async def aclose(self) -> None:
         """End what is under way and close the connections, within 5 s. Idempotent.
 
-        Jobs on the service go on; waits of this client raise ClientClosed. Safe to call from a
-        cancelled task and from another task than the one that opened the client.
+        Jobs on the service go on; waits of this client raise ClientClosed. May be called from a
+        cancelled task, and from another task than the one that opened the client.
         """
         await self._opened.aclose()
 
@@ -206,13 +211,13 @@ class Krixik(Account, Closing):
         return f"<Krixik {session.config.api_url} ({state})>"
 
     def with_options(self, **options: Unpack[Options]) -> Self:
-        """Give a light copy whose calls, and whose pipelines' calls, have other limits.
+        """Return a light copy with other settings for its calls and for its pipelines' calls.
 
-        `attempts`, `attempt_timeout_s`, `connect_timeout_s`, `backoff_s` and `backoff_cap_s` as in
-        `Krixik`; `headers` are sent with each call besides the protocol's own. What is not given
-        stays as it is here. The copy shares connections and limits over all requests with this
-        client, and the waits, whose looks go as this client's; closing either closes both. Raises
-        InvalidArgument for a value out of range.
+        Takes `attempts`, `attempt_timeout_s`, `connect_timeout_s`, `backoff_s` and `backoff_cap_s`
+        as `Krixik` does, and `headers` to send with each call; what is not given stays. The copy
+        shares connections, `max_in_flight` and `rate_limit` with this client, and its waits look
+        at jobs with this client's settings. Closing either closes both. Raises InvalidArgument for
+        a value out of range.
         """
         other = copy.copy(self)
         other._session = self._opened.with_options(options)
@@ -230,10 +235,11 @@ class Krixik(Account, Closing):
         await self._opened.transport.call(_wire.CheckIn(), _wire.read_check_in)
 
     def create_pipeline(self, *, name: str, module_chain: Sequence[str]) -> Pipeline:
-        """Make a pipeline object; the name and the chain are checked here, nothing is sent.
+        """Make a pipeline object. Checks the name and the chain, and sends nothing.
 
-        `name` has 1 to 64 characters, `module_chain` 1 to 10 module names whose neighbours fit.
-        Raises InvalidArgument naming the pair that does not, or the nearest name.
+        `name` has 1 to 64 characters; `module_chain` has 1 to 10 module names, each of which fits
+        the next. Raises InvalidArgument that names the pair that does not fit or, for an unknown
+        module, the nearest name.
         """
         return Pipeline(self._opened, name, module_chain)
 
@@ -311,8 +317,9 @@ class Krixik(Account, Closing):
     ) -> WaitResult:
         """Go on waiting for the jobs of a `WaitResult.resume_token`, in any process.
 
-        Arguments and result as `Pipeline.wait_until_complete`. Raises InvalidArgument for a text
-        that is no token, and for one of another api_key or api_url. Idempotent, cancel-safe.
+        Arguments and result are those of `Pipeline.wait_until_complete`. Raises InvalidArgument
+        for a text that is not a token, or a token of another api_key or api_url. Idempotent,
+        cancel-safe.
         """
         return await self.wait_until_complete(
             read_token(token),
@@ -334,11 +341,11 @@ class Krixik(Account, Closing):
         return ref_of(job, self._opened)
 
     async def reset_pipeline(self, pipeline: Pipeline) -> ResetResult:
-        """Delete every finished file of the pipeline, however many; files in work stay.
+        """Delete all finished files of the pipeline, however many. Unfinished files stay.
 
-        Concurrent; a file that cannot be deleted is named in `.failures` with its error and does
-        not stop the others; one that is gone already is no failure. Raises AuthenticationError and
-        what `list` raises. Idempotent; cancelled, some files are deleted and some are not.
+        A file that cannot be deleted does not stop the others: `.failures` of the result has its
+        error. Raises AuthenticationError and what `list` raises. Idempotent. If it is cancelled,
+        some files are deleted and some are not.
         """
         if not isinstance(pipeline, Pipeline):
             raise InvalidArgumentType(

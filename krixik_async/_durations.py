@@ -69,7 +69,7 @@ class Durations:
     def observe(
         self, pipeline: str, stage: int, size_bytes: int | None, low_s: float, high_s: float
     ) -> None:
-        """Take in that a job completed in (low_s, high_s] seconds from its entry into `stage`.
+        """Learn that a job completed between `low_s` and `high_s` seconds after entering `stage`.
 
         `stage` is the number of modules done; stage 0 is entered by submission.
         Raises InvalidArgument unless 0 <= low_s <= high_s < inf.
@@ -79,7 +79,7 @@ class Durations:
     def observe_failure(
         self, pipeline: str, stage: int, size_bytes: int | None, low_s: float, high_s: float
     ) -> None:
-        """Take in that a job failed in (low_s, high_s] seconds from its entry into `stage`."""
+        """Learn that a job failed between `low_s` and `high_s` seconds after entering `stage`."""
         self._observe((pipeline, stage, _size_class(size_bytes), True), low_s, high_s)
 
     def _observe(self, key: Key, low_s: float, high_s: float) -> None:
@@ -110,11 +110,12 @@ class Durations:
         failures: bool = True,
         at_least: int = ENOUGH_JOBS,
     ) -> Law | None:
-        """Give the law of the seconds from the entry into `stage` to the job's end.
+        """Give the distribution of the seconds from entering `stage` to the job's end.
 
-        Of jobs of that size class (a power of two) if five of them are known, else of the nearest
-        sizes that together make five; None while fewer than `at_least` are known in all. An end is
-        a completion or, with `failures`, either. It is the same object until a tenth more is known.
+        It is made from jobs of that size class (a power of two) if five of them are known, else
+        from the nearest sizes that have five together; None while fewer than `at_least` jobs are
+        known in all. With `failures`, failed jobs count as ended. The object stays the same until a
+        tenth more is known.
         """
         key = (pipeline, stage, _size_class(size_bytes), failures)
         seen = self._own_jobs(key)
@@ -148,16 +149,17 @@ class Durations:
         return _Made(total.law() if total.jobs else None, seen, stale_at)
 
     def merge(self, other: Durations) -> None:
-        """Add what another has learned, of other jobs than these, to this; `other` stays."""
+        """Add what another has learned from other jobs; `other` is not changed."""
         for key, sketch in other._sketches.items():
             mine = self._sketches.pop(key, None) or Sketch()
             mine.add(sketch)
             self._keep(key, mine, sketch.jobs)
 
     def to_json(self) -> str:
-        """Give all that was learned as JSON text: under half a kilobyte a sketch, no secret in it.
+        """Give all that was learned as JSON text, for `from_json`.
 
-        It names pipelines, stages and sizes (as powers of two), no job and no file.
+        It names pipelines, stages and sizes (as powers of two), no job, no file and no secret;
+        less than half a kilobyte for each combination.
         """
         rows = [
             {
@@ -173,7 +175,7 @@ class Durations:
 
     @classmethod
     def from_json(cls, text: str) -> Durations:
-        """Give back what `to_json` gave; InvalidArgument if `text` is something else."""
+        """Read what `to_json` wrote. Raises InvalidArgument if `text` is something else."""
         try:
             read = json.loads(text)
             if read["version"] != VERSION:

@@ -126,7 +126,7 @@ class MissingExtra(KrixikError, ImportError):
 
 
 class FileChanged(KrixikError):
-    """Report that a file is not the one it was when it was measured, or when a journal noted it."""
+    """Report that a file changed while it was being sent, or since a journal noted it."""
 
 
 class SaveFailed(KrixikError):
@@ -136,12 +136,12 @@ class SaveFailed(KrixikError):
 class JournalError(KrixikError):
     """Report that a journal could not be read or written: disk full, locked, read-only, ...
 
-    The journal is as it was before; the same call goes on where it stopped once that is mended.
+    The journal is as it was before. Once that is mended, the same call goes on where it stopped.
     """
 
 
 class JournalMismatch(JournalError):
-    """Refuse a journal of another pipeline, chain, account or release, or a file that is none."""
+    """Refuse a journal of another pipeline, account or release, or a file that is not a journal."""
 
 
 class JournalDamaged(JournalError):
@@ -215,22 +215,22 @@ class AnswerLost(TransportError):
 
 
 class DownloadInterrupted(TransportError):
-    """Report an output that stopped short of its length.
+    """Report that the download of an output broke off.
 
-    Nothing is left under its name; where a download can be gone on with, what came is kept
-    beside it as `<name>.part`, for the next `fetch_output` into the same folder.
+    Nothing is left under the output's name. If the download can be resumed, what came is kept as
+    `<name>.part`, for the next `fetch_output` into the same folder.
     """
 
 
 class SubmitUncertain(TransportError):
-    """Report that it cannot be told whether the file was taken.
+    """Report that nobody can tell whether the service has the file.
 
-    The message names the path and the time; look for the file with `list` before sending again.
+    The message names the path and the time: look for the file with `list` before sending it again.
     """
 
 
 class JobError(KrixikError):
-    """Be the root of a job's fate, raised where one job was asked for. `job` is its `JobRef`."""
+    """Be the root of errors about one job's fate. `job` is its `JobRef`."""
 
     job: JobRef | None = None
     outcome: JobOutcome | None = None
@@ -247,10 +247,10 @@ class RequestVanished(JobError):
 
 
 class WaitTimeout(JobError):
-    """Report that a job had not ended in time. It goes on: wait again with `job`."""
+    """Report that a job did not end in time. It goes on: wait again with `job`."""
 
 
 class JobsFailed(JobError):
-    """Report the failures of a wait; `outcomes` holds each, `__cause__` the first as an error."""
+    """Report the failures of a wait: `outcomes` has all, `__cause__` the first as an error."""
 
     outcomes: tuple[JobOutcome, ...] = ()

@@ -23,9 +23,9 @@ MOST_LOOKS = 10_000
 class Explanation:
     """Tell when a policy looks at a job, and why; `str()` puts it in a few lines.
 
-    `looks_at` are the first eight looks, in seconds of the job's age (in its stage). The expected
-    number of looks and seconds of delay, from here to the end of the job, and the 50 and 95 %
-    quantiles of that end (an age) are None while nothing is known of such jobs.
+    `looks_at` are the first eight looks, as ages of the job (in its stage) in seconds.
+    `expected_looks` and `expected_delay_s` are for the rest of the job's life, and `ends_at_s` are
+    the ages by which 50 % and 95 % of such jobs end; None while nothing is known of such jobs.
     """
 
     reason: str

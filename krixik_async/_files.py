@@ -60,9 +60,9 @@ class FilesOnRecord:
         """Fetch a finished file's output into a folder (default: the working folder).
 
         Each output is streamed to `<file_id><extension>.part` and renamed when whole; the folder
-        is made if missing. What breaks off is gone on with: by this call, or, if it fails or is
-        cancelled, by the next into the same folder. Raises FileRecordNotFound, NotFinished,
-        DownloadInterrupted, SaveFailed. Idempotent (overwrites).
+        is made if missing. A download that breaks off is resumed by this call or, if this call
+        fails or is cancelled, by the next one into the same folder. Raises FileRecordNotFound,
+        NotFinished, DownloadInterrupted, SaveFailed. Idempotent (overwrites).
         """
         file_id = _validation.check_id("file_id", file_id)
         directory = _fetching.check_directory(local_save_directory)
@@ -75,7 +75,7 @@ class FilesOnRecord:
         verbose: bool = False,
         **selectors: Unpack[Selectors],
     ) -> ListResult:
-        """List the finished files that match at least one selector; files in work do not show.
+        """List finished files; at least one selector is required, and unfinished files do not show.
 
         The selectors `file_ids`, `file_names`, `symbolic_directory_paths`, `symbolic_file_paths`
         and `file_tags` are OR-ed; timestamps ("YYYY-MM-DD" or "YYYY-MM-DD HH:MM:SS", UTC), as
@@ -95,10 +95,9 @@ class FilesOnRecord:
     ) -> Pager[FileRecord]:
         """Iterate over all finished files that match, however many, the newest first.
 
-        Selectors as in `list`; `page_size` (1 to 10000) files are asked for with one call. Each
-        file comes once; those that are finished while it runs do not come. `async for` raises what
-        `list` raises, and UnexpectedReply where more than 10000 files of one second would have to
-        be told apart.
+        Selectors are as in `list`; each call asks for `page_size` (1 to 10000) files. Each file
+        comes once; files that finish meanwhile do not come. `async for` raises what `list` raises,
+        and UnexpectedReply if more than 10000 of the files were created in the same second.
         """
         return Pager(self._file_pages(page_size, selectors))
 
@@ -133,10 +132,10 @@ class FilesOnRecord:
         replaces all tags ([] removes them). `expire_time` is in seconds, 1800 to 2592000; the
         embedded server counts it from this call. `verbose` is accepted and prints nothing.
 
-        Raises InvalidArgument before anything is sent, FileRecordNotFound, NotFinished for a file
-        in work, and RequestRejected, with the service's words, for a path that another file has
-        or another extension: nothing is changed then. Idempotent, but for an expiry that begins
-        anew; cancelled, it may or may not have been carried out.
+        Raises InvalidArgument before anything is sent, FileRecordNotFound, NotFinished if the file
+        is still being processed, and RequestRejected, with the service's words, for another
+        extension or a path that another file has: nothing is changed then. Idempotent, except that
+        an expiry starts again. If it is cancelled, it may or may not have been carried out.
         """
         _validation.check_bool("verbose", verbose)
         file_id = _validation.check_id("file_id", file_id)
@@ -160,8 +159,8 @@ class FilesOnRecord:
     async def delete(self, *, file_id: str) -> DeleteResult:
         """Delete a finished file and its record.
 
-        Raises FileRecordNotFound, and NotFinished for a file in work (nothing is changed then).
-        Idempotent over its own retries: a repeat that finds the file gone counts as done.
+        Raises FileRecordNotFound, and NotFinished if the file is still being processed. A retry
+        that finds the file gone, after a lost answer, counts as done.
         """
         file_id = _validation.check_id("file_id", file_id)
         in_doubt = False

@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 @names_checked
 class Job(Value):
-    """Be one file on its way through a pipeline: what `process` returns. Await it to wait for it.
+    """Follow one file through a pipeline: `process` returns one of these. Await it to wait for it.
 
-    `await job` returns the `JobOutcome` of a complete job and raises ProcessFailed,
-    RequestVanished or WaitTimeout (at the record's own end) otherwise. Cancel-safe; the job itself
-    is never touched by waiting. `ref` is the serialisable part. `reply` is the service's answer to
-    the request for the upload, without the form for it, whose fields are secret.
-    `status_code` is 200 where `process` has waited for it, as in the official client's dict.
+    `await job` returns the `JobOutcome` if the job completes; otherwise it raises ProcessFailed,
+    RequestVanished or, when the record expires, WaitTimeout. Cancel-safe: waiting never touches
+    the job itself. `ref` is the part that can be stored. `reply` is the service's answer to the
+    upload request, without the upload form, whose fields are secret. `status_code` is 200 if
+    `process` has waited for it, as in the official client's dict.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Job(Value):
 
     @property
     def warnings(self) -> tuple[JSON, ...]:
-        """Give what the service warned of when it took the request."""
+        """Give the service's warnings about the upload request."""
         warnings = ((self.reply and self.reply.json_object()) or {}).get("warnings")
         return tuple(warnings) if isinstance(warnings, list) else ()
 
@@ -79,9 +79,9 @@ class Job(Value):
 
     @property
     def expires_at(self) -> float:
-        """Give the epoch seconds from which the service may forget the file.
+        """Give the time, in epoch seconds, from which the service may forget the file.
 
-        Counted from before the upload: the service counts from the upload itself.
+        A little early: counted from before the upload, where the service counts from the upload.
         """
         return float(self.ref.expires_at or 0.0)
 
@@ -102,9 +102,9 @@ class Job(Value):
     async def wait(
         self, *, timeout: float | None = None, stop: StopWaiting | None = None
     ) -> JobOutcome:
-        """Wait for it, at most `timeout` seconds; see the class for what it returns and raises.
+        """Wait for the job, at most `timeout` seconds; returns and raises as `await job` does.
 
-        `stop` as in `Pipeline.wait_until_complete`; what it stops is a WaitTimeout.
+        `stop` is as in `Pipeline.wait_until_complete`; if it stops the job, WaitTimeout is raised.
         """
         result = await self.pipeline.wait_until_complete(self, timeout=timeout, stop=stop)
         outcome = result[self.request_id]

@@ -151,12 +151,12 @@ class SearchPages(Generic[T]):
 
 
 class Pager(Closing, AsyncIterator[T]):
-    """Iterate over all items, however many, asking for a page when the last one is used up.
+    """Iterate over all items, however many, page by page.
 
-    An async iterator and an async context manager. `reply` is that of the page asked for last;
-    `warnings` are of what was chosen as a whole and, where files are searched, of that page. Holds
-    one page; may be left early at any point. A call that raises has lost nothing: the next one asks
-    for the same page again. For one task at a time.
+    An async iterator and an async context manager. Holds one page. `reply` is the last page's;
+    `warnings` are about the selection as a whole and, in a search, about the last page. May be left
+    at any point. If a page fails, that raises, and the next step asks for the same page again. For
+    one task at a time.
     """
 
     def __init__(self, pages: Pages[T]) -> None:

@@ -43,12 +43,12 @@ class FileOptions(TypedDict, total=False):
 
 @names_checked
 class Pipeline(SearchableFiles):
-    """Send files through one chain of modules, ask how far they are, fetch and search the results.
+    """Send files through one chain of modules, wait for them, fetch and search the results.
 
-    Made by `Krixik.create_pipeline`; no I/O until a method is awaited. The name is the only key of
-    its files on the service: two objects of one name are one pipeline. Safe to share between
-    tasks: it holds no state of a call. Every method raises AuthenticationError for a rejected key,
-    TransportError where no answer came after the retries, and ClientClosed on a closed client.
+    Made by `Krixik.create_pipeline`. The service knows a pipeline by its name: two objects of one
+    name are the same pipeline. May be shared between tasks. Every method that sends something
+    raises AuthenticationError for a rejected key, TransportError if no answer came after the
+    retries, and ClientClosed on a closed client.
     """
 
     @property
@@ -58,7 +58,7 @@ class Pipeline(SearchableFiles):
 
     @property
     def pipeline_name(self) -> str:
-        """Give the pipeline's name, under the official client's word for it."""
+        """Give the pipeline's name, as the official client calls it."""
         return self._name
 
     @property
@@ -140,23 +140,23 @@ class Pipeline(SearchableFiles):
         local_save_directory: SaveTo | None = None,
         download_output: bool = True,
     ) -> Job | Output:
-        """Send one file; return a `Job` as soon as the service has confirmed that it is stored.
+        """Send one file. Return a `Job` as soon as the service has confirmed that it is stored.
 
-        `local_file_path` is a path, or bytes or a seekable binary file object with a `file_name`
-        besides. `expire_time` is in seconds, 1800 to 2592000. `file_name` defaults to a generated
-        one, `symbolic_directory_path` to "/etc"; `symbolic_file_path` is both in one. `modules`
-        chooses models and parameters. `verbose` is accepted and prints nothing.
+        `local_file_path` is a path; or bytes or a seekable binary file object, which need a
+        `file_name`. `file_name` defaults to a generated one, `symbolic_directory_path` to "/etc";
+        `symbolic_file_path` gives both in one. The service keeps the file for `expire_time`
+        seconds, 1800 to 2592000. `modules` chooses models and parameters; `verbose` does nothing.
 
         With `wait_for_process=True` it waits until the job is complete, fetches the output into
         `local_save_directory` (default: the working folder) and returns the `Output`; with
-        `download_output=False` besides, it returns the `Job`, complete. Waiting ends at the
-        record's own expiry; nothing is ever deleted.
+        `download_output=False` too, it returns the completed `Job`. The wait ends when the record
+        expires.
 
-        Raises InvalidArgument before anything is sent, RequestRejected for what the service
-        refuses, SubmitUncertain where it cannot be told whether the file was taken, and while
-        waiting ProcessFailed, RequestVanished, WaitTimeout, each with `.job`. Not idempotent: each
-        call makes a record of its own. Cancelled before it returns, the file may or may not be
-        processed; cancelled while waiting, it goes on.
+        Raises InvalidArgument before anything is sent, RequestRejected if the service refuses,
+        SubmitUncertain if nobody can tell whether the service has the file, and while waiting
+        ProcessFailed, RequestVanished or WaitTimeout, each with `.job`. Not idempotent: each call
+        makes a new record. Cancelled before the upload is confirmed, the file may or may not be
+        processed; cancelled while waiting, the job goes on.
         """
         _validation.check_bool("verbose", verbose)
         given = GivenFile(
@@ -203,17 +203,17 @@ class Pipeline(SearchableFiles):
         download_output: bool | None = None,
         poll: Poll | None = None,
     ) -> BulkStream:
-        """Send many files and iterate over what becomes of each, while further ones are sent.
+        """Send many files, and iterate over what became of each while the rest is being sent.
 
         `files` is a folder, a glob pattern, or an iterable or async iterable of paths, `FileInput`s
-        or mappings with `process`'s arguments; those given here hold for inputs without their own.
-        At most `max_in_flight` are held, from being pulled to their outcome being taken. Outputs
-        are fetched if `local_save_directory` is given or `download_output` is true.
-        With `journal`, a path, each step is written down before it is taken: the same call again,
-        in any process or several, goes on where it stopped; what had ended comes out as `resumed`.
+        or mappings with `process`'s arguments. Arguments given here are for files without their
+        own. At most `max_in_flight` files are held, each from being picked up until its outcome is
+        taken. Outputs are fetched if `local_save_directory` is given or `download_output` is true.
+        With `journal`, a path, each step is written there before it is taken: the same call again,
+        in any process or several, goes on where it stopped, and yields what had ended as `resumed`.
 
-        What befalls one input is its `BulkOutcome`; `on_error="raise"` raises the first failure.
-        AuthenticationError, ClientClosed, JournalError and what the iterable raises end it all.
+        A failure is that file's `BulkOutcome`; with `on_error="raise"` the first one is raised.
+        AuthenticationError, ClientClosed, JournalError and what the iterable raises end the run.
         """
         from krixik_async._bulk import FileInput, process_many  # a database comes with it
 
@@ -250,7 +250,7 @@ class Pipeline(SearchableFiles):
     # --- asking and waiting ------------------------------------------------------------------
 
     async def process_status(self, *, request_id: str) -> ProcessStatus:
-        """Ask once how far a process is.
+        """Ask once for a job's status.
 
         Raises RequestNotFound, with the service's words, if no process of that id is on record:
         never there, deleted or expired. Idempotent, cancel-safe.
@@ -269,21 +269,23 @@ class Pipeline(SearchableFiles):
         progress: bool | ProgressDisplay = False,
         raise_on_failure: bool = False,
     ) -> WaitResult:
-        """Wait until each job's module flags are all true, it has failed, or its record is gone.
+        """Wait until every job is complete, has failed, or is no longer on record.
 
-        `jobs` are request_ids, `Job`s or `JobRef`s, polled concurrently. `timeout` is in seconds;
-        None waits until each record's own expiry (30 days for a bare request_id). `return_when`
-        is "all", "first" or "first_failure". `on_update`, sync or async, is called with a
-        `JobOutcome` at each change that is seen. `poll` is a `PollPolicy` or any tenacity `wait_*`
-        object; the default learns how long jobs take, and from 50 jobs on looks for them by list.
-        `stop` is any tenacity `stop_*` object: asked after each look at a job that goes on, by the
-        looks and seconds of this wait; a job that it stops is pending, as at a time-out, and the
-        wait ends when all have ended or are stopped. With it nothing is looked for by list.
-        `progress=True` draws a bar on a terminal (extra `cli`).
+        `jobs` are request_ids, `Job`s or `JobRef`s, one or many. `timeout` is in seconds; None
+        waits until each record expires (30 days for a bare request_id). `return_when` is "all",
+        "first" or "first_failure". `on_update`, sync or async, is called with a `JobOutcome` at
+        each change that is seen. `progress=True` draws a bar on a terminal (extra `cli`).
 
-        Never raises for a time-out or a job's fate: read `.complete .failed .vanished .pending
-        .errors` of the result, or call its `raise_for_failures()` (`raise_on_failure=True` does).
-        Raises AuthenticationError with `.partial`. Idempotent; cancel-safe: the jobs go on.
+        `poll` says when to ask: a `PollPolicy` or any tenacity `wait_*` object. The default learns
+        how long jobs take, and from 50 jobs on checks them by list. `stop`, any tenacity `stop_*`
+        object, is asked after each look at an unfinished job, with the looks and seconds of this
+        wait; a job that it stops is pending, as at a time-out. With a `stop` nothing is checked by
+        list.
+
+        Does not raise for a time-out or a job's fate: read `.complete`, `.failed`, `.vanished`,
+        `.pending` and `.errors` of the result, or use `raise_on_failure=True`. Raises
+        AuthenticationError, with the result so far as `.partial`. Idempotent, cancel-safe: the
+        jobs go on.
         """
         return await wait_for(
             self._session,
@@ -307,13 +309,12 @@ class Pipeline(SearchableFiles):
         stop: StopWaiting | None = None,
         max_waiting: int | None = None,
     ) -> AsCompleted:
-        """Iterate over the jobs' outcomes as they come; arguments as `wait_until_complete`.
+        """Iterate over the jobs' outcomes as they end; arguments as in `wait_until_complete`.
 
-        Each job comes out exactly once; those still running at the time-out come last, as
-        pending. `jobs` may be growing: of an async iterable, and of any iterable with
-        `max_waiting`, jobs are taken only while fewer than `max_waiting` (of an async iterable
-        1,000 by default) are under way or not taken out yet. Leaving the iteration early only stops
-        the waiting.
+        Each job comes once; those still running at the time-out come last, as pending. `jobs` may
+        be an async iterable that is still growing: jobs are taken from it only while fewer than
+        `max_waiting` (1,000 by default) are running or not yet yielded. A plain iterable is taken
+        whole, unless `max_waiting` is given. Leaving the iteration early only stops the waiting.
         """
         return as_completed(
             self._session,
@@ -334,12 +335,12 @@ class Pipeline(SearchableFiles):
         poll: Poll | None = None,
         stop: StopWaiting | None = None,
     ) -> Watch:
-        """Iterate over what happens to the jobs; arguments as `wait_until_complete`.
+        """Iterate over what happens to the jobs; arguments as in `wait_until_complete`.
 
         Events are `ModuleDone`, `JobEnded`, `LookFailed`, `PaceChanged`, and at the time-out
-        `WatchTimedOut`. Modules of jobs that bulk looks look for are seen when the job has ended:
-        pass a `poll` of your own, or `bulk_look=False` to the client, to see them sooner. Leaving
-        the iteration early only stops the waiting.
+        `WatchTimedOut`. Where many jobs are checked by list, their modules are reported only when
+        they have ended: to see them sooner, pass a `poll` of your own, or `bulk_look=False` to the
+        client. Leaving the iteration early only stops the waiting.
         """
         return watch(self._session, self._refs(jobs), timeout=timeout, poll=poll, stop=stop)
 

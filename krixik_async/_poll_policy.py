@@ -46,12 +46,12 @@ ROUNDING = 1e-9
 
 @attrs.define
 class JobView:
-    """Show a policy the job that it is asked about; a scratch object, refilled for each call.
+    """Show a policy the job that it is asked about. Do not keep it: it is refilled for each call.
 
-    `age_s` counts from the submission, or from the first look where that is unknown;
-    `stage_age_s` from when `modules_done` modules were done; `since_look_s` from the look before
-    this one. `looks` were made so far, this one included; `waiting` jobs the client waits for, and
-    may send `rate_per_s` requests a second (None: without limit).
+    `age_s` counts from the submission, or from the first look if that is unknown; `stage_age_s`
+    from when the last of the `modules_done` was done; `since_look_s` from the look before this
+    one. `looks` is the number so far, with this one; `waiting` is how many jobs the client waits
+    for, and `rate_per_s` how many requests per second it may send (None: no limit).
     """
 
     pipeline: str = ""
@@ -68,9 +68,9 @@ class JobView:
 
 
 class PollState(RetryCallState):
-    """Be what a policy is called with: tenacity's state of a retried call, and what is known.
+    """Call a policy with this: tenacity's retry state, with the job and what is known of its like.
 
-    `job` is the job asked about, `durations` what was learned of its like, `rng` the source of
+    `job` is the job asked about, `durations` what was learned so far, `rng` the source of
     randomness. One state may serve any number of jobs in turn.
     """
 
@@ -84,10 +84,10 @@ class PollState(RetryCallState):
 
 
 class PollPolicy(wait_base):
-    """Say when to look at a job next.
+    """Say when to look at a job next. Pass one as `poll=` to a wait.
 
     `adaptive`, `fixed`, `exponential` and `schedule` make one. To write your own, derive from this
-    and define `delay`. Each is a tenacity wait strategy, so that they can be added to those.
+    and define `delay`. Each is a tenacity wait strategy, and can be combined with those.
     """
 
     def __call__(self, retry_state: RetryCallState) -> float:
@@ -106,9 +106,9 @@ class PollPolicy(wait_base):
 
     @abstractmethod
     def delay(self, job: JobView, durations: Durations, rng: random.Random) -> float:
-        """Give the seconds until the next look at a job that was not done at this one.
+        """Return the seconds until the next look at a job that was not done at this one.
 
-        0 or more and finite. Take randomness from `rng` only, and do not keep `job`.
+        They must be 0 or more, and finite. Take randomness from `rng` only, and do not keep `job`.
         """
 
     def describe(self, job: JobView, durations: Durations) -> str:
@@ -126,11 +126,10 @@ class PollPolicy(wait_base):
     ) -> Explanation:
         """Say when this policy asks, why, and what that costs, in words (`str`) and numbers.
 
-        For a job with `stage` modules done for `age_s` seconds, given what a client has learned
-        (`Durations`) or how many seconds other such jobs took. Jitter is left out.
-
-        Raises InvalidArgument or InvalidArgumentType for arguments that are no such thing, and as
-        the policy does where it gives no seconds.
+        `durations` is what a client has learned (`Durations`), or how many seconds such jobs took.
+        `age_s` is the age of the job in its present stage, with `stage` modules done. Jitter is
+        left out. Raises InvalidArgument or InvalidArgumentType for arguments that are no such
+        thing, and if the policy returns no seconds.
         """
         whole("stage", stage, least=0)
         if size_bytes is not None:
@@ -167,11 +166,11 @@ class PollPolicy(wait_base):
     ) -> PollPolicy:
         """Ask when it pays, by how long such jobs have taken so far. The default.
 
-        `delay_worth` is what one look is worth, in seconds of delay: at 1 it asks once more only if
-        that finds a finished job at least a second sooner, on average. Less asks more often: the
-        number of looks and the delay both go with its square root. While fewer than five
-        such jobs are known, the schedule is a plain one. `guards` are against what the past does
-        not tell; `PollGuards.none()` for the bare schedule.
+        `delay_worth` is how many seconds of delay one look is worth: at 1 it asks once more only if
+        that finds a finished job at least a second sooner, on average. A quarter of it asks about
+        twice as often, for half the delay. While fewer than five such jobs are known, the schedule
+        is a plain one. `guards` bound what a misleading past can cost; `PollGuards.none()` gives
+        the bare schedule.
         """
         worth = positive("delay_worth", delay_worth)
         if guards is not None and not isinstance(guards, PollGuards):
@@ -193,7 +192,7 @@ class PollPolicy(wait_base):
         *,
         jitter: float = JITTER,
     ) -> PollPolicy:
-        """Ask after `first` seconds, then `factor` times later each time, up to `cap` apart.
+        """Ask after `first` seconds, then wait `factor` times as long each time, at most `cap`.
 
         Each interval is varied by up to `jitter` (0 to 1) of it, either way.
         """
@@ -205,7 +204,7 @@ class PollPolicy(wait_base):
 
     @staticmethod
     def schedule(ages: Iterable[float]) -> PollPolicy:
-        """Ask at these ages of a job, in seconds; then on as far apart as the last two."""
+        """Ask at these ages of a job, in seconds; then at the interval between the last two."""
         at = positives("ages", ages)
         if not at or list(at) != sorted(set(at)):
             raise InvalidArgument(f"ages are {at} but must be increasing seconds, one at least")
@@ -216,14 +215,14 @@ class PollPolicy(wait_base):
 class PollGuards:
     """Keep an adaptive policy from trusting the past too much. Seconds, and shares of 0 to 1.
 
-    No two looks are nearer than `shortest_s`, none farther apart than `longest_s` or, if that is
-    more, `longest_share` of the job's age: which bounds the delay. `tail` of the law is taken to
-    be spread evenly over all magnitudes. Intervals are varied by up to `jitter` of them. A share
-    `probe` of the jobs is looked at early, lest jobs that became faster, or fail, go unnoticed.
-
-    A young job of which nothing is known is looked at again at twice its age, if that is sooner;
-    all waiting jobs together no oftener than every `young_s` for this, nor with more than half of
-    the client's rate. So of few jobs the quick ones are seen at once, and many cost nothing more.
+    - Looks at a job are at least `shortest_s` apart, and at most `longest_s` or, if that is more,
+      `longest_share` of the job's age, which bounds the delay.
+    - A share `tail` of the jobs is assumed to end at any time, of any magnitude.
+    - Intervals are varied by up to a share `jitter`.
+    - A share `probe` of the jobs is looked at early, in case jobs have become faster, or fail.
+    - A young job of which nothing is known is looked at again at twice its age, so that quick jobs
+      are noticed at once. Over all waiting jobs, these looks are at least `young_s` apart and take
+      at most half of the client's rate.
     """
 
     shortest_s: float = 0.02
@@ -246,7 +245,7 @@ class PollGuards:
 
     @classmethod
     def none(cls) -> PollGuards:
-        """Give none: the bare schedule, to compare with."""
+        """Return guards that do nothing, for the bare schedule, to compare with."""
         return cls(
             shortest_s=0.0,
             longest_s=math.inf,

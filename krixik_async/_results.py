@@ -36,10 +36,10 @@ _LATEST = 253_402_300_799.0
 
 
 class WaitResult(Mapping[str, JobOutcome]):
-    """Map request_id to `JobOutcome`, in input order, duplicates collapsed.
+    """Map request_ids to `JobOutcome`s, in the order given, without duplicates.
 
-    `timed_out` tells whether the wait ended before every job did because time ran out;
-    `statistics` what the wait has cost.
+    `timed_out` tells whether time ran out, or a `stop` stopped a job, before all had ended;
+    `statistics` is what the wait has cost.
     """
 
     def __init__(
@@ -98,11 +98,11 @@ class WaitResult(Mapping[str, JobOutcome]):
 
     @property
     def errors(self) -> tuple[JobOutcome, ...]:
-        """Give the jobs of which nothing could be learned; each `error` says why."""
+        """Give the jobs whose state could not be found out; each `error` says why."""
         return self._where("error")
 
     def raise_for_failures(self) -> None:
-        """Raise JobsFailed if a job failed, vanished or errored; pending is no failure."""
+        """Raise JobsFailed if a job failed, vanished or ended as error; pending is no failure."""
         bad = (*self.failed, *self.vanished, *self.errors)
         if not bad:
             return
@@ -114,11 +114,10 @@ class WaitResult(Mapping[str, JobOutcome]):
 
     @property
     def resume_token(self) -> str:
-        """Give a short JSON text that `krixik.resume(token)` goes on from; holds no secret.
+        """Give a short JSON text for `krixik.resume(token)`; it holds no secret.
 
-        For at most 1,000 pending jobs: beyond, InvalidArgument says to use `save_token(path)`.
-        A text in any case: where nothing is pending it holds no job, and resuming gives an empty
-        result. Whether there is anything to go on with is told by `pending`.
+        If nothing is `pending` it holds no job, and resuming gives an empty result. For more than
+        1,000 pending jobs, raises InvalidArgument: use `save_token(path)` instead.
         """
         if len(self.pending) > TOKEN_IDS:
             raise InvalidArgument(
@@ -128,9 +127,9 @@ class WaitResult(Mapping[str, JobOutcome]):
         return self._token()
 
     def save_token(self, path: str | os.PathLike[str]) -> None:
-        """Write the resume token of any number of pending jobs to a file (blocking, small).
+        """Write the resume token, for any number of pending jobs, to a file (blocking, small).
 
-        What the file held before stays until all of it is written: it may be the only copy of ids.
+        An older token in that file is replaced only when the new one is written whole.
         """
         target = Path(os.path.realpath(path))
         if target.exists() and not target.is_file():

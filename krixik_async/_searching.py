@@ -40,8 +40,8 @@ class SearchableFiles(FilesOnRecord):
     ) -> KeywordSearchResult:
         """Find the query's words (2 to 256 characters) in the selected finished files.
 
-        Whole words, by their noun lemma; stop words are named in `.warnings`. Selectors and the
-        rest as in `list`. Raises InvalidArgument if the chain does not end in keyword-db.
+        Matches whole words, by their noun lemma; stop words are named in `.warnings`. Selectors and
+        the rest are as in `list`. Raises InvalidArgument if the chain does not end in keyword-db.
         Idempotent, cancel-safe.
         """
         _validation.check_bool("verbose", verbose)

@@ -129,7 +129,7 @@ class _Intake:
 
 
 class AsCompleted(Closing):
-    """Yield each job's outcome once, as they come; at the time-out the rest, as pending.
+    """Yield each job's outcome once, as the jobs end; at the time-out the rest, as pending.
 
     An async iterator and an async context manager. Leaving it early, by break, error,
     cancellation or garbage collection, only stops the waiting: the jobs go on.

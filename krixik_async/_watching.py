@@ -26,7 +26,7 @@ class ModuleDone:
 
 @attrs.frozen
 class JobEnded:
-    """Tell what became of a job: the last that is heard of it."""
+    """Tell what became of a job. No more events follow for it."""
 
     outcome: JobOutcome
 
@@ -41,7 +41,7 @@ class LookFailed:
 
 @attrs.frozen
 class WatchTimedOut:
-    """Tell that jobs are not waited for any longer: the last event. `pending` go on."""
+    """Tell that the wait has ended before these jobs did, which go on. The last event."""
 
     pending: tuple[JobOutcome, ...]
 
@@ -52,10 +52,9 @@ WatchEvent: TypeAlias = ModuleDone | JobEnded | LookFailed | PaceChanged | Watch
 class Watch(Closing):
     """Yield what happens to jobs: modules done, ends, failed looks, changes of pace.
 
-    An async iterator and an async context manager; it is over when each job has ended, or with a
+    An async iterator and an async context manager. It ends when every job has ended, or with a
     `WatchTimedOut`. Leaving it early, by break, error, cancellation or garbage collection, only
-    stops the waiting: the jobs go on. Whoever takes events slowly misses no module and no end, for
-    what is not taken yet is held as the job's latest state.
+    stops the waiting: the jobs go on. A slow reader misses no module and no end.
     """
 
     def __init__(

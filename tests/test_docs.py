@@ -106,14 +106,21 @@ def test_every_page_has_an_example() -> None:
     assert without - TABLES == set()
 
 
+def anchors(page: Path) -> set[str]:
+    """Give the names under which the headings of a page can be linked to, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
 def test_links_between_pages_lead_somewhere() -> None:
-    """A relative link names a file of the checkout."""
-    broken = [
-        f"{page.name}: {target}"
-        for page in PAGES
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
-        if not (page.parent / target).exists()
-    ]
+    """A relative link names a file of the checkout and, after a `#`, a heading of that page."""
+    link = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)")
+    broken = []
+    for page in PAGES:
+        for target, anchor in link.findall(page.read_text(encoding="utf-8")):
+            there = page.parent / target if target else page
+            if not there.exists() or (anchor and anchor not in anchors(there)):
+                broken.append(f"{page.name}: {target}#{anchor}")
     assert broken == []
 
 

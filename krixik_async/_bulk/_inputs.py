@@ -37,9 +37,9 @@ NAMES_AT_A_TIME = 64
 class FileInput:
     """Hold one file for `process_many`, with arguments of its own.
 
-    The arguments are those of `Pipeline.process`; what is None is taken from the call. `key` is
-    what a journal knows the file by, by default its path as given. Bytes and file objects have no
-    path: with a journal they need a key.
+    The arguments are those of `Pipeline.process`; what is None is taken from the call. A journal
+    knows the file by its `key`, which defaults to the path as given. Bytes and file objects have
+    no path, and need a key with a journal.
     """
 
     local_file_path: LocalFile = attrs.field(repr=lambda file: _shown(file))

@@ -19,14 +19,14 @@ BulkState: TypeAlias = Literal["complete", "failed", "vanished", "undecided", "e
 
 @attrs.frozen(kw_only=True)
 class BulkOutcome:
-    """Hold what became of one input of `process_many`.
+    """Hold what became of one file of `process_many`.
 
     `state` is "complete", "failed" (a module failed), "vanished" (the record is gone: expired,
-    deleted, not found), "undecided" (it cannot be told whether the file was taken) or "error".
-    `error` says why, for every state but "complete". `job` takes the place of a request_id in
-    every wait; None if nothing was sent. `outcome` is how its process ended, where it did.
-    `saved` are the paths its output was saved to, `output` that output if this run fetched it.
-    `resumed` tells that this comes from the journal: nothing was asked of the service.
+    deleted, not found), "undecided" (nobody can tell whether the service has the file) or "error".
+    `error` says why, for every state but "complete". `job` can be waited for; it is None if
+    nothing was sent. `outcome` is how its process ended, if it did. `saved` are the paths of its
+    output, `output` that output if this run fetched it. `resumed` means that all this comes from
+    the journal, and nothing was asked of the service.
     """
 
     input: FileInput

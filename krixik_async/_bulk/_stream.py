@@ -25,12 +25,12 @@ ON_ERROR: tuple[OnError, ...] = ("collect", "raise")
 
 
 class BulkStream(Closing):
-    """Yield a `BulkOutcome` for each input of `process_many`, as they come.
+    """Yield a `BulkOutcome` for each file of `process_many`, as they end.
 
     An async iterator and an async context manager. Nothing is done before the first outcome is
     asked for. Leaving it early, by break, error, cancellation or garbage collection, stops the
-    pulling and the work at this end; jobs on the service go on, and with a journal the same call
-    goes on where this one stopped.
+    work at this end; jobs on the service go on, and with a journal the same call goes on where
+    this one stopped.
     """
 
     def __init__(self, plan: Plan, on_error: OnError) -> None:
@@ -70,17 +70,17 @@ class BulkStream(Closing):
 
     @property
     def outstanding(self) -> tuple[JobRef, ...]:
-        """Give the jobs that were sent and whose outcome was not yielded; for any wait.
+        """Give the jobs that were sent and whose outcomes were not yielded; for any wait.
 
-        At most `max_in_flight`; still there after leaving. The upload of one may have been cut
-        off by that: waited for, it is "not_found".
+        There are at most `max_in_flight`, and they are still here after leaving. If leaving cut an
+        upload off, a wait for that job gives "not_found".
         """
         return () if self._run is None else self._run.outstanding
 
     async def aclose(self) -> None:
-        """Stop, and wait until what was begun here has ended and the journal is closed.
+        """Stop, and wait until the work begun here has ended and the journal is closed.
 
-        Idempotent. Jobs on the service go on. Cancelled, the rest ends by itself.
+        Idempotent. Jobs on the service go on. If it is cancelled, the rest ends by itself.
         """
         self._closed = True
         if self._run is not None:

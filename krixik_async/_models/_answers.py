@@ -30,7 +30,7 @@ class Answer(Value):
 
 @attrs.frozen(kw_only=True)
 class FileRecord(Value):
-    """Hold one file on record, as `list` tells it; times are "YYYY-MM-DD HH:MM:SS" in UTC."""
+    """Hold one file on record, as `list` gives it; times are "YYYY-MM-DD HH:MM:SS" in UTC."""
 
     file_id: str
     process_id: str
@@ -110,9 +110,9 @@ class ResetResult:
 class Output(Answer):
     """Hold a pipeline's output on disk.
 
-    `process_output_files` are the paths written. `process_output` is the parsed JSON where there
-    is exactly one output, it is .json and smaller than 0.5 MB (the official client's rule);
-    otherwise None: read the files.
+    `process_output_files` are the paths written. `process_output` is the parsed JSON if there is
+    exactly one output, a .json smaller than 0.5 MB (the official client's rule); otherwise it is
+    None, and you read the files.
     """
 
     pipeline: str = ""

@@ -23,12 +23,12 @@ VANISHED: frozenset[JobState] = frozenset({"expired", "deleted", "not_found"})
 # Without weak references: a hundred thousand of them are held at once.
 @attrs.frozen(kw_only=True, weakref_slot=False)
 class JobRef:
-    """Hold what is needed to find a job again, in this process or another; serialisable.
+    """Hold what is needed to find a job again, in this process or another; can be stored.
 
     Times are epoch seconds; `expires_at` is None where only the request_id is known.
     `module_count` is the length of the chain and `size_bytes` that of the file, where known.
-    `account` stands for the api key and url that it was sent with, and gives neither away: other
-    clients refuse it, rather than find no such job. Set it to None where only the key has changed.
+    `account` stands for the api key and url that the job was sent with, without revealing either:
+    clients of another account refuse it. If only the key has changed, set it to None.
     """
 
     request_id: str
@@ -45,7 +45,7 @@ class JobRef:
 class FailureStatus:
     """Hold what the service says of a failure; `failure_module` ("module_1.parser") may be None.
 
-    `message` says why, where the server tells: the embedded one does, the hosted one does not.
+    `message` is the reason, if the server gives one: the embedded one does, the hosted one doesn't.
     """
 
     process_id: str | None
@@ -58,8 +58,8 @@ class FailureStatus:
 class ProcessStatus(Value):
     """Hold one answer to `process_status`; `request_id` is the id of that call, not of the job.
 
-    `modules` maps "module_1", "module_2", ... to whether the module is done; empty after a
-    failure, for the service then sends none.
+    `modules` maps "module_1", "module_2", ... to whether the module is done. It is empty after a
+    failure, because the service then sends none.
     """
 
     status_code: int
@@ -94,10 +94,10 @@ class ProcessStatus(Value):
 class JobOutcome:
     """Hold what is known of one job: its state, and the evidence for it.
 
-    `state` is one of complete, failed, expired, deleted, not_found, pending, error. `modules` are
-    the flags last seen, `last_status` the last answer that could be read, `error` what was raised
-    last (for "error", for the vanished states, and for a pending job whose last look failed).
-    `file_id` is empty only where a bare request_id was waited for and no answer has told it.
+    `state` is complete, failed, expired, deleted, not_found, pending or error. `modules` are the
+    flags last seen, `last_status` is the last readable status, and `error` is what the last look
+    raised, if it failed or found no record. `file_id` is empty only if a bare request_id was waited
+    for and no answer has told it.
     """
 
     request_id: str
@@ -111,7 +111,7 @@ class JobOutcome:
 
     @property
     def reply(self) -> Reply | None:
-        """Give the raw answer that the state rests on; None if none came, or while pending."""
+        """Give the raw answer that the state is based on; None if none came, or while pending."""
         if self.error is not None:
             return self.error.reply
         return None if self.last_status is None else self.last_status.reply
@@ -134,11 +134,11 @@ class JobOutcome:
 
 @attrs.frozen(kw_only=True)
 class WaitStatistics:
-    """Tell what a wait has cost, and how late it may have been.
+    """Tell what a wait has cost, and how late it noticed the jobs' ends at most.
 
-    A look that several waits share is counted for each; repeats of a request are not counted. The
-    delay bound of a job is the time between the last look that it had not ended by and the answer
-    that showed its end, in seconds; `throttles` are the "too many" answers to the client meanwhile.
+    A look that several waits share counts for each of them; retries of a request do not count. A
+    job's delay bound is the seconds from the last look that found it unfinished to the answer that
+    showed its end. `throttles` are the "too many requests" that the client got meanwhile.
     """
 
     jobs: int = 0
@@ -155,5 +155,5 @@ class WaitStatistics:
 
     @property
     def requests_per_job(self) -> float:
-        """Give the requests over the number of jobs; 0.0 without jobs."""
+        """Give the number of requests per job; 0.0 without jobs."""
         return self.requests / self.jobs if self.jobs else 0.0

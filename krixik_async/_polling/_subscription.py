@@ -35,9 +35,9 @@ def surfaced(error: Exception, raiser: str) -> Exception:
 
 @attrs.frozen
 class PaceChanged:
-    """Tell that the client asks less, or as usual again, and why.
+    """Tell that the client sends fewer requests, or as many as usual again, and why.
 
-    `rate_per_s` is the requests per second it allows itself now; None is without limit.
+    `rate_per_s` is the requests per second that it allows itself now; None means no limit.
     """
 
     reason: Literal["throttled", "unreachable", "reachable"]

@@ -115,13 +115,13 @@ def _headers(_: object, __: object, headers: object) -> None:
 
 @attrs.frozen
 class Fault:
-    """Be the base of faults: which calls are struck.
+    """Say which calls a fault strikes: the base of all faults.
 
-    `at` names the calls: "process" (the ticket), "upload", "process_status", "fetch_output",
-    "download", "list", "update", "delete", "show_tree", "keyword_search", "semantic_search",
-    "check_in", "check_cap", several of them, or "*" (all). `on` picks the n-th matching calls,
-    from 1; `probability` lets chance pick; with neither every matching call is struck. `times`
-    bounds how often. Raises InvalidArgument for what cannot be.
+    `at` names the calls: one or several of "process" (the ticket), "upload", "process_status",
+    "fetch_output", "download", "list", "update", "delete", "show_tree", "keyword_search",
+    "semantic_search", "check_in", "check_cap", or "*" (all). Of these, `on` picks the n-th calls,
+    from 1, and `probability` a random share; with neither, all are struck. `times` is how many are
+    struck at most. Raises InvalidArgument for values that cannot be.
     """
 
     kind: ClassVar[str] = ""
@@ -145,7 +145,7 @@ class Refuse(Fault):
 
 @attrs.frozen
 class Delay(Fault):
-    """Wait so many seconds before the call is carried out; adds to other faults."""
+    """Wait `seconds` before the call is carried out; adds to other faults."""
 
     kind, adds = "delay", True
 
@@ -247,7 +247,7 @@ class _OfTicket(Fault):
 
 @attrs.frozen
 class Lag(_OfTicket):
-    """Let reads lag behind writes for the records of the tickets that it strikes.
+    """Let reads lag behind writes, for records whose tickets it strikes.
 
     For `seconds` after the ticket `process_status` does not find the record, and for `seconds`
     after it is complete `list` does not show it.
@@ -258,7 +258,7 @@ class Lag(_OfTicket):
 
 @attrs.frozen
 class ExpireEarly(_OfTicket):
-    """End the records of the tickets that it strikes `seconds` after the ticket."""
+    """Let records whose tickets it strikes expire `seconds` after the ticket."""
 
     kind = "expire_early"
 
@@ -272,10 +272,10 @@ def _is_upload(_: object, field: attrs.Attribute[Any], at: tuple[str, ...]) -> N
 
 @attrs.frozen
 class SpoilSecondUpload(Fault):
-    """Take the worst to be true of a second upload to one ticket: it ruins the record.
+    """Let a second upload to one ticket ruin the record: the worst that it could do.
 
-    What the hosted service does with one is not public. The upload is confirmed with 204 and the
-    process is failed, whatever it had come to. `on` counts second uploads.
+    What the hosted service does with one is not public. The upload is confirmed with 204, and the
+    process fails, even if it was complete. `on` counts second uploads.
     """
 
     kind, adds = "spoil_second_upload", True

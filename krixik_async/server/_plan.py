@@ -24,7 +24,7 @@ FAULTS_PATH = "/-/faults"
 
 @attrs.frozen
 class FaultCount:
-    """Hold how many calls a fault was matched with, and how many of them it struck."""
+    """Count the calls that a fault matched, and those of them that it struck."""
 
     fault: Fault
     matched: int
@@ -49,11 +49,11 @@ class _Entry:
 
 
 class FaultPlan:
-    """Hold faults, decide which strike, count what fired.
+    """Hold the faults of one server, decide which calls they strike, and count.
 
-    For one server: the counts belong to the plan. `add` and `clear` work while the server runs.
-    Two plans are equal if faults and seed are; `a + b` gives a fresh plan of both, with the seed
-    of `a`.
+    Use one plan for one server, because it holds the counts. `add` and `clear` work while the
+    server runs. The same `seed` and order of calls give the same faults. Two plans are equal if
+    their faults and seeds are; `a + b` gives a fresh plan of both, with the seed of `a`.
     """
 
     def __init__(self, *faults: Fault, seed: int = 0) -> None:
@@ -100,7 +100,7 @@ class FaultPlan:
         self._entries.clear()
 
     def replace(self, other: FaultPlan) -> None:
-        """Take over the faults and the seed of another plan; counts begin anew."""
+        """Take over the faults and the seed of another plan; counts start again."""
         self.clear()
         self._seed, self._added = other.seed, 0
         self.add(*other.faults)
