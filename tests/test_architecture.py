@@ -94,9 +94,9 @@ ROOMS: dict[str, set[str]] = {
     # many files, each step written down
     "_journal": {"_clock", "_errors", "_offload"},
     "_bulk": {
-        "_catalogue", "_closing", "_errors", "_fetching", "_journal", "_models", "_offload",
-        "_results", "_sending", "_session", "_sources", "_submit", "_tasks", "_validation",
-        "_waiting", "_wire",
+        "_catalogue", "_clock", "_closing", "_errors", "_evidence", "_fetching", "_journal",
+        "_models", "_offload", "_polling", "_results", "_sending", "_session", "_sources",
+        "_submit", "_tasks", "_validation", "_waiting", "_wire",
     },
     # what callers hold
     "_job": {

@@ -401,6 +401,28 @@ async def test_in_an_outage_one_job_is_asked_for_all() -> None:
     assert house.now < 120.0 + 31.0 + 3.0
 
 
+async def test_a_probe_that_stands_in_line_is_waited_for_at_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its time has come and the rate does not let it go yet: nothing is to be done meanwhile."""
+    house = House(
+        {"r1": 60.0, "r2": 60.0, "r3": 60.0},
+        answer=lambda _, now: ConnectFailed("down") if now < 300.0 else None,
+        per_s=0.05,
+    )
+    planner, rounds = house.scheduler._planner, list[float]()
+    gather = planner.gather
+
+    def counted() -> None:
+        rounds.append(house.now)
+        assert len(rounds) < 1000, "it goes round and round"
+        gather()
+
+    monkeypatch.setattr(planner, "gather", counted)
+    await house.ended(house.subscribe(ref(1), ref(2), ref(3)), 3)
+    assert len(rounds) < 10 * len(house.looks)
+
+
 async def test_an_outage_of_ten_minutes_ends_the_jobs_as_errors_of_their_own() -> None:
     house = House(answer=lambda _, __: ConnectFailed("down"))
     subscription = house.subscribe(*[ref(n) for n in range(200)])

@@ -9,12 +9,14 @@ Without a journal the way is the same and the notes are kept in memory only.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import attrs
 
 from krixik_async import _fetching, _sending
 from krixik_async._bulk._inputs import FileInput, Taken, called, given_file, key_of
+from krixik_async._bulk._outages import Outages
 from krixik_async._bulk._outcomes import BulkOutcome, begun_at, ended_as, job_of, outcome_of
 from krixik_async._bulk._prints import arguments_of, is_same, noted, position_of
 from krixik_async._errors import (
@@ -66,6 +68,9 @@ class Work:
     defaults: FileInput
     save_to: Path | None
     schedule: Schedule
+    outages: Outages = attrs.field(
+        init=False, default=attrs.Factory(lambda work: Outages(work.session.clock), takes_self=True)
+    )
 
     @property
     def owner(self) -> Owner:
@@ -153,7 +158,8 @@ class OneFile:
             if self._entry.reached in ("uploaded", "running"):
                 await self._wait()
             if self._work.save_to is not None and self._entry.reached in ("complete", "fetched"):
-                await self._fetch(self._work.save_to)
+                fetch = partial(self._fetch, self._work.save_to)
+                await self._work.outages.ride_out(fetch)
             elif self._entry.step in OPEN_ENDS and self._entry.reached in ENDS:
                 # Only its output could not be fetched, which is not asked for now.
                 await self._write(self._entry.reached)
@@ -178,19 +184,28 @@ class OneFile:
             self._noted = await work.session.offload(
                 noted, entry, given.local_file_path, arguments_of(given), start
             )
+        await work.outages.ride_out(partial(self._exchange, shipment))
+
+    async def _exchange(self, shipment: _sending.Shipment) -> None:
+        """Send it, or find out that it was sent, from what the entry tells."""
+        entry = self._entry
         recorded = None
         if entry.reached == "ticketed":
             recorded = self._recorded(entry)
             if shipment.fresh_name is not None and entry.file_name is not None:
                 request = attrs.evolve(shipment.request, file_name=entry.file_name)
                 shipment = attrs.evolve(shipment, request=request)
-        ref, _, _ = await _sending.send(
-            work.session,
-            shipment,
-            notes=self,
-            recorded=recorded,
-            perhaps_asked=recorded is None and self._asked_just_now(entry),
-        )
+        try:
+            ref, _, _ = await _sending.send(
+                self._work.session,
+                shipment,
+                notes=self,
+                recorded=recorded,
+                perhaps_asked=recorded is None and self._asked_just_now(entry),
+            )
+        except KrixikError as error:
+            self._step_back(error)
+            raise
         await self._write("uploaded")
         if recorded is not None and ref.request_id == recorded.request_id:
             await self._refuse_a_change()
@@ -298,28 +313,25 @@ class OneFile:
         """Note a step. `error` goes with the open ends, whose `after` is the step before."""
         after = None
         if error is not None:
-            after, changes = self._open_end(error)
+            # A name on disk may hold bytes that are no text, which a database would not take.
+            message = str(error).encode("utf-8", "backslashreplace").decode("utf-8")
+            changes = {"fate": type(error).__name__, "message": message[:MESSAGE_CHARACTERS]}
+            after = self._entry.reached
         told = {"fate": None, "message": None, **changes}
         entry = attrs.evolve(self._entry, step=step, after=after, **told)  # type: ignore[arg-type]  # names of Entry
         if self._journal is not None:
             await self._journal.write(entry)
         self._entry = entry
 
-    def _open_end(self, error: KrixikError) -> tuple[Step, dict[str, object]]:
-        """Give the step that the next run goes on from, and what there is to note."""
-        # A name on disk may hold bytes that are no text, which a database would not take.
-        message = str(error).encode("utf-8", "backslashreplace").decode("utf-8")
-        changes: dict[str, object] = {
-            "fate": type(error).__name__,
-            "message": message[:MESSAGE_CHARACTERS],
-        }
-        after = self._entry.reached
-        if after == "planned" and isinstance(error, RequestRejected):
-            changes["asked_at"] = None  # refused: no ticket of ours holds the name
-        if after == "ticketed" and self._has_ticket and isinstance(error, NOT_ARRIVED):
-            # There is nothing to look up: the next run asks for a ticket, however late it comes.
-            after = "planned"
-        return after, changes
+    def _step_back(self, error: KrixikError) -> None:
+        """Find from where to send it again, now or in the next run, after it could not be sent."""
+        entry = self._entry
+        if entry.reached == "planned" and isinstance(error, RequestRejected):
+            # Refused: no ticket of ours holds the name.
+            self._entry = attrs.evolve(entry, asked_at=None)
+        if entry.reached == "ticketed" and self._has_ticket and isinstance(error, NOT_ARRIVED):
+            # There is nothing to look up: the next try asks for a ticket, however late it comes.
+            self._entry = attrs.evolve(entry, step="planned", after=None)
 
     async def _refuse_a_change(self) -> None:
         """Refuse an input that is not what was sent: its outcome would be another file's."""

@@ -21,13 +21,16 @@ which list, `_breaker` what to do in an outage; `_planner` decides with these wh
 no HTTP.
 """
 
+from krixik_async._polling._breaker import OPENS_AFTER, Breaker
 from krixik_async._polling._entries import Key, key_of
 from krixik_async._polling._scheduler import Scheduler
 from krixik_async._polling._seam import Asker, Opening
 from krixik_async._polling._subscription import PaceChanged, Subscription, surfaced
 
 __all__ = [
+    "OPENS_AFTER",
     "Asker",
+    "Breaker",
     "Key",
     "Opening",
     "PaceChanged",

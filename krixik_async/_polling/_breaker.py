@@ -1,7 +1,7 @@
 """While the service cannot be reached, one look at a time finds out when it can be again.
 
-Without this, each of a hundred thousand waiting jobs would find out for itself. Pure: `now` is
-monotonic seconds.
+Without this, each of a hundred thousand waiting jobs, or of files to be sent, would find out for
+itself. Pure: `now` is monotonic seconds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from krixik_async._errors import KrixikError, RateLimited, ServerError, Transpor
 from krixik_async._evidence import outage_pause
 
 # So many looks in a row, whatever the job, failed as they do when nobody is there. Each of them
-# was tried several times by then.
+# was tried several times by then. (Or attempts to send files, whatever the file.)
 OPENS_AFTER = 5
 
 

@@ -214,7 +214,8 @@ class Planner:
         if len(self._confirm) < _TO_CONFIRM:
             # Until then no round begins, however long it has been due.
             due = min(due, self._rounds.next_due())
-        if self._held() and self.breaker.is_open:
+        if self._held() and not self.breaker.admits(self._clock.now()):
+            # Once its time has come a probe is work, which may have to stand in line for long.
             due = min(due, self.breaker.next_probe)
         return due
 
