@@ -212,8 +212,9 @@ class Pipeline(SearchableFiles):
         With `journal`, a path, each step is written there before it is taken: the same call again,
         in any process or several, goes on where it stopped, and yields what had ended as `resumed`.
 
-        A failure is that file's `BulkOutcome`; with `on_error="raise"` the first one is raised.
-        AuthenticationError, ClientClosed, JournalError and what the iterable raises end the run.
+        While the service is away files wait for it, up to ten minutes each. A failure is that
+        file's outcome, or raised with `on_error="raise"`. AuthenticationError, ClientClosed,
+        JournalError and what the iterable raises end the run.
         """
         from krixik_async._bulk import FileInput, process_many  # a database comes with it
 
