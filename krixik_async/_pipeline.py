@@ -211,7 +211,6 @@ class Pipeline(SearchableFiles):
         taken. Outputs are fetched if `local_save_directory` is given or `download_output` is true.
         With `journal`, a path, each step is written there before it is taken: the same call again,
         in any process or several, goes on where it stopped, and yields what had ended as `resumed`.
-
         While the service is away files wait for it, up to ten minutes each. A failure is that
         file's outcome, or raised with `on_error="raise"`. AuthenticationError, ClientClosed,
         JournalError and what the iterable raises end the run.
