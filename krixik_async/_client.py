@@ -112,6 +112,7 @@ class Krixik(Account, Closing):
         clock: Clock | None = None,
         offload: Offload | None = None,
         rng: random.Random | None = None,
+        durations: Durations | None = None,
         **settings: Unpack[Settings],
     ) -> Self:
         """Make a client from KRIXIK_API_KEY and KRIXIK_API_URL in the environment or `.env`.
@@ -130,6 +131,7 @@ class Krixik(Account, Closing):
             clock=clock,
             offload=offload,
             rng=rng,
+            durations=durations,
             **settings,
         )
 
@@ -145,6 +147,7 @@ class Krixik(Account, Closing):
         clock: Clock | None = None,
         offload: Offload | None = None,
         rng: random.Random | None = None,
+        durations: Durations | None = None,
         **settings: Unpack[Settings],
     ) -> Self:
         """Make a client of an embedded server inside this process: no account, no socket.
@@ -180,6 +183,7 @@ class Krixik(Account, Closing):
             clock=clock,
             offload=offload,
             rng=rng,
+            durations=durations,
             **settings,
         )
 

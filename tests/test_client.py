@@ -27,6 +27,7 @@ import trio
 from krixik_async import (
     AuthenticationError,
     ClientClosed,
+    Durations,
     FileInput,
     FileRecordNotFound,
     InvalidArgument,
@@ -230,6 +231,17 @@ def test_the_environment_can_be_handed_in(empty: Path) -> None:
         environ={"KRIXIK_API_KEY": "k"}, dotenv_path=empty / "other.env", max_in_flight=7
     )
     assert (credentials(krixik), krixik._opened.config.max_in_flight) == (("k", URL), 7)
+
+
+def test_every_way_to_a_client_takes_what_another_one_has_learned() -> None:
+    learned = Durations()
+    credentials = {"KRIXIK_API_KEY": KEY, "KRIXIK_API_URL": URL}
+    for krixik in (
+        Krixik(api_key=KEY, api_url=URL, durations=learned),
+        Krixik.from_env(environ=credentials, durations=learned),
+        Krixik.local(durations=learned),
+    ):
+        assert krixik.durations is learned
 
 
 def test_what_is_found_nowhere_is_named(empty: Path) -> None:
