@@ -475,6 +475,8 @@ def test_signals_are_as_before_after_a_command_and_left_alone_in_a_thread(
 ) -> None:
     """Python refuses handlers that are set in one."""
     before = signal.getsignal(signal.SIGTERM)
+    # What a shell starts in the background ignores Ctrl-C, these tests perhaps.
+    ctrl_c = signal.signal(signal.SIGINT, signal.default_int_handler)
     done = [filled.run("list", "-p", PIPELINE)]
     assert signal.getsignal(signal.SIGTERM) is before
     with monkeypatch.context() as background:
@@ -484,6 +486,7 @@ def test_signals_are_as_before_after_a_command_and_left_alone_in_a_thread(
     thread = threading.Thread(target=lambda: done.append(filled.run("list", "-p", PIPELINE)))
     thread.start()
     thread.join()
+    signal.signal(signal.SIGINT, ctrl_c)
     assert [one.exit_code for one in done] == [0, 0, 0]
 
 
