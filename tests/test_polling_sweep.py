@@ -113,6 +113,37 @@ async def test_what_falls_on_one_point_of_the_grid_shares_its_float() -> None:
     assert not planner._times
 
 
+async def test_who_comes_late_to_jobs_that_lists_look_for_brings_no_look_forward() -> None:
+    """Where nothing else looks for a job, it is looked at for the late one at once."""
+    looks = []
+    for bulk_look in (True, False):
+        house = House(bulk_look=bulk_look)
+        first = house.subscribe(*jobs(100), interval=ADAPTIVE, bulk_look=True)
+        await house.clock.sleep(20)
+        before = len(house.looks)
+        late = house.subscribe(*jobs(100), interval=FIXED, bulk_look=True)
+        await house.clock.sleep(0.1)
+        looks.append(len(house.looks) - before)
+        first.detach()
+        late.detach()
+    assert looks[0] < 10
+    assert looks[1] == 100
+
+
+async def test_a_job_that_is_being_asked_for_as_a_list_shows_it_is_not_asked_for_twice() -> None:
+    house = House()
+    subscription = house.subscribe(*jobs(60), interval=ADAPTIVE, bulk_look=True)
+    one, other, *_ = house.scheduler._register.everything()
+    one.place = "asked"
+    chunk = Chunk(one.crowd, (one, other), ())
+    house.scheduler._answers.listed(chunk, {"f0", "f1"}, house.clock.now())
+    assert [(entry.listed, entry.place) for entry in chunk.entries] == [
+        (False, "asked"),
+        (True, "ready"),
+    ]
+    subscription.detach()
+
+
 async def test_lists_go_before_what_is_to_be_confirmed_while_that_is_little() -> None:
     """So that there is always something to confirm: at a low rate, an end is seen sooner."""
     house = House({f"r{n}": 10.0 + n / 50 for n in range(1000)}, takes_s=0.5, per_s=40.0)
