@@ -149,6 +149,14 @@ def test_a_cut_character_at_the_very_end_is_wrong() -> None:
     assert verdict([b"a b c d e f \xe2\x82"]).startswith("x is not UTF-8")
 
 
+def test_pieces_of_no_whole_character_count_as_nothing() -> None:
+    """An empty one, and the three bytes of a sign that come one by one."""
+    euro = [bytes([byte]) for byte in "€".encode()]
+    assert verdict([b"", b"one two ", *euro, b" four five six seven eight nine ten", b""]) == "good"
+    said = verdict([b"", *euro, b""])
+    assert said.startswith("x has 1 word(s)")
+
+
 def test_the_first_wrong_byte_ends_the_reading() -> None:
     check = TextCheck("x")
     with pytest.raises(InvalidArgument):

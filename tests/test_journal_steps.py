@@ -238,6 +238,15 @@ def test_what_nobody_entered_cannot_be_written() -> None:
         _rows.write(connection, Entry(key="a"), 1)
 
 
+def test_what_the_table_does_not_allow_is_not_written() -> None:
+    with database() as connection:
+        claims = Claims(worker=1, has_ended=lambda *_: False, is_dead=lambda _: False)
+        _, entry = _rows.enter(connection, "a", claims)
+        with pytest.raises(StepRefused, match="'a' cannot go from planned to complete"):
+            _rows.write(connection, attrs.evolve(entry, step="complete"), 1)
+        assert _rows.find(connection, "a") == (entry, 1)
+
+
 def test_the_file_refuses_a_step_that_is_none(tmp_path: Path) -> None:
     """The table is in the file, too: whoever writes to it by hand is held to the names."""
     with database() as connection, pytest.raises(sqlite3.IntegrityError):

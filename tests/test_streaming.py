@@ -175,6 +175,16 @@ async def test_a_dropped_stream_lets_go_of_its_source() -> None:
     assert (len(house.scheduler), len(house.tasks)) == (0, 0)
 
 
+async def test_a_stream_that_is_left_just_as_there_is_room_takes_no_more() -> None:
+    house = House(done(9, 0.0))
+    source = Source(house, 9)
+    outcomes = stream(house, source, max_waiting=1)
+    assert (await outcomes.__anext__()).request_id == "r1"
+    await outcomes.aclose()
+    await house.clock.sleep(1.0)
+    assert (source.taken, len(house.scheduler), len(house.tasks)) == (1, 0, 0)
+
+
 async def test_a_stream_that_was_not_begun_has_cost_nothing() -> None:
     assert stream(House(), []).statistics == WaitStatistics()
 
