@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,29 @@ async def test_few_ask_while_the_service_is_away(paths: list[Path]) -> None:
             here.plan.replace(FaultPlan())
     assert first.ok
     assert rest == ["complete NoneType"] * 39
+
+
+async def test_one_file_of_many_finds_out_whether_the_service_is_back() -> None:
+    """After five that failed, with pauses that grow to 30 s; then all go on at once."""
+    clock, tries = LoopClock(), list[float]()
+    outages, began = Outages(clock), clock.now()
+
+    async def attempt() -> None:
+        tries.append(clock.now() - began)
+        if tries[-1] < 5 * MINUTE:
+            raise ConnectFailed("away")
+
+    await outages.ride_out(partial(clock.sleep, 0))
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(outages.ride_out, attempt)
+    assert len([at for at in tries if at < 0.1]) == 5
+    meanwhile = [at for at in tries if 0.1 < at < 5 * MINUTE]
+    pauses = [later - at for at, later in pairwise(meanwhile)]
+    assert min(pauses) >= 1.0
+    assert max(pauses) == pytest.approx(30.0)
+    assert len([at for at in tries if at >= 5 * MINUTE]) == 20
+    assert max(tries) < 5 * MINUTE + 31.0
 
 
 async def test_an_outage_of_hours_ends_each_file_after_ten_minutes(paths: list[Path]) -> None:
